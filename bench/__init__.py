@@ -1,0 +1,1 @@
+"""Measures; changes nothing."""

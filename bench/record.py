@@ -1,0 +1,226 @@
+"""Measurement records: immutable, one JSON line each, raw samples in them.
+
+Statistics are computed from the samples when they are asked for, never stored beside them. A
+variant that fails to convert or run is a record too, with its reason.
+"""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+
+from train.errors import DataError
+from train.storage import write_text
+
+_T = TypeVar("_T")
+
+
+class _Record(BaseModel):
+    """What every record holds.
+
+    Attributes:
+        schema_version: of this layout.
+        variant: the variant's name (see ``train.variant``).
+        variant_sha256: digest of its payload; empty where there is no payload.
+        split_method: the split that the model was trained and is judged under.
+        environment: ``EnvironmentRecord.environment`` of the machine that made it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    schema_version: Literal[1] = 1
+    variant: str
+    variant_sha256: str = ""
+    split_method: str
+    environment: str
+
+
+class EnvironmentRecord(BaseModel):
+    """The machine and the software that made the records that name it.
+
+    Attributes:
+        environment: digest of all other fields, first 16 hex digits.
+        cpu: the processor's own name; x86 times are never phone times.
+        cpu_features: the instruction sets that matter to the runtimes, such as ``avx512_vnni``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    kind: Literal["environment"] = "environment"
+    environment: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    cpu_features: tuple[str, ...]
+    system: str
+    python: str
+    packages: dict[str, str]
+
+
+class TrainingRecord(_Record):
+    """One training: what it began from, its learning curve and what it took."""
+
+    kind: Literal["training"] = "training"
+    approach: str
+    recipe: dict[str, JsonValue]
+    dataset: str
+    dataset_fingerprint: str
+    photos: dict[str, int]
+    labels: tuple[str, ...]
+    seed: int
+    weights_source: str
+    weights_coverage: float
+    train_losses: tuple[float, ...]
+    validation_f1s: tuple[float, ...]
+    epoch_seconds: tuple[float, ...]
+    images_per_epoch: int
+
+    @property
+    def best_validation_f1(self) -> float:
+        """The validation F1 that early stopping kept."""
+        return max(self.validation_f1s)
+
+    @property
+    def train_seconds(self) -> float:
+        """Wall time of all epochs."""
+        return sum(self.epoch_seconds)
+
+
+class CostRecord(_Record):
+    """What a variant weighs, counted and not timed. One MACC is two FLOPs."""
+
+    kind: Literal["cost"] = "cost"
+    maccs: int
+    parameters: int
+    uncounted: dict[str, int]
+    file_bytes: int
+    gzip_bytes: int
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the counted layers: two for each MACC."""
+        return 2 * self.maccs
+
+
+class AccuracyRecord(_Record):
+    """Every prediction of one variant under one runtime on one side of the split.
+
+    ``truths``, ``predictions``, ``photo_ids`` and ``senders`` run in parallel, one entry a photo;
+    truths and predictions index ``labels``.
+    """
+
+    kind: Literal["accuracy"] = "accuracy"
+    runtime: str
+    side: Literal["validation", "test"]
+    labels: tuple[str, ...]
+    photo_ids: tuple[str, ...]
+    senders: tuple[str, ...]
+    truths: tuple[int, ...]
+    predictions: tuple[int, ...]
+
+
+class LatencyRecord(_Record):
+    """Every timed call of one variant on one runtime, batch 1.
+
+    Attributes:
+        runtime: name and version: ``litert 2.3.0``.
+        threads: threads the runtime was given.
+        warmup_runs: calls before the first timed one.
+        load_ms: from the file to a session that can be called.
+        latencies_ms: every timed call, in the order made.
+        warnings: what makes these times doubtful, in words.
+    """
+
+    kind: Literal["latency"] = "latency"
+    runtime: str
+    threads: int = Field(ge=1)
+    warmup_runs: int = Field(ge=0)
+    load_ms: float = Field(ge=0)
+    latencies_ms: tuple[float, ...] = Field(min_length=1)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def median_ms(self) -> float:
+        """Median duration of one call."""
+        return statistics.median(self.latencies_ms)
+
+
+class ParityRecord(_Record):
+    """How far a variant's probabilities lie from its Keras parent's on real photos."""
+
+    kind: Literal["parity"] = "parity"
+    runtime: str
+    images: int
+    max_difference: float
+    argmax_agreement: float
+    tolerance: float
+    passed: bool
+
+
+class FailureRecord(_Record):
+    """A variant that could not be made or run, and why."""
+
+    kind: Literal["failure"] = "failure"
+    stage: str
+    runtime: str = ""
+    reason: str
+
+
+Record = Annotated[
+    EnvironmentRecord
+    | TrainingRecord
+    | CostRecord
+    | AccuracyRecord
+    | LatencyRecord
+    | ParityRecord
+    | FailureRecord,
+    Field(discriminator="kind"),
+]
+_ADAPTER: TypeAdapter[Record] = TypeAdapter(Record)
+
+
+def to_line(record: Record) -> str:
+    """Return ``record`` as one line of JSON with its newline."""
+    return _ADAPTER.dump_json(record).decode() + "\n"
+
+
+def read_records(path: Path) -> tuple[list[Record], list[str]]:
+    """Return the records of a JSON-lines file, and warnings on what was passed over.
+
+    A last line without its newline is what a killed run leaves: it is passed over with a
+    warning. Any other broken line is an error.
+
+    Raises:
+        DataError: the file cannot be read, or a whole line is not a record.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: no readable records: {error}") from error
+    records: list[Record] = []
+    warnings: list[str] = []
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith("\n"):
+            warnings.append(f"{path.name}: line {number} was cut off (a killed run); passed over")
+            continue
+        try:
+            records.append(_ADAPTER.validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise DataError(f"{path}: line {number}: {where}: {first['msg']}") from error
+    return records, warnings
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write all records, whole or not at all."""
+    write_text(path, "".join(to_line(record) for record in records))
+
+
+def of_kind(records: Sequence[Record], kind: type[_T]) -> list[_T]:
+    """Return the records of one class, in order."""
+    return [record for record in records if isinstance(record, kind)]

@@ -1,0 +1,1 @@
+"""Puts a model on a target; the numbers stay the same."""

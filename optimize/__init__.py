@@ -1,0 +1,1 @@
+"""Makes a new model out of one: conversion and quantization."""

@@ -1,0 +1,38 @@
+"""Where TensorFlow is loaded, once, with Keras 2 and repeatable arithmetic.
+
+TensorFlow Hub and the model optimization toolkit need Keras 2, so the switch is set before
+TensorFlow loads; nothing else in the project may import ``tensorflow`` at module level.
+"""
+
+import os
+from typing import Any
+
+
+def tensorflow() -> Any:
+    """Return the ``tensorflow`` module, quiet and with Keras 2 chosen."""
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+    return tf
+
+
+def keras() -> Any:
+    """Return the ``tf_keras`` module (Keras 2)."""
+    tensorflow()
+    import tf_keras
+
+    return tf_keras
+
+
+def make_repeatable(seed: int) -> None:
+    """Seed every generator and ask TensorFlow for operations that repeat bit for bit.
+
+    Args:
+        seed: used for Python's, NumPy's and TensorFlow's generators.
+    """
+    tf, keras_module = tensorflow(), keras()
+    keras_module.backend.experimental.enable_tf_random_generator()
+    keras_module.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()

@@ -1,0 +1,1 @@
+"""One file a network: plain functional graphs that convert well."""

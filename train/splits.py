@@ -1,0 +1,148 @@
+"""Train, validation and test sides that share no sender."""
+
+import itertools
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from train.dataset import Photo
+from train.errors import ArtifactError, DataError
+
+SplitMethod = Literal["grouped", "stratified"]
+SPLIT_METHODS: tuple[SplitMethod, ...] = ("grouped", "stratified")
+_FOLDS = 20  # of which 14 train, 3 validate and 3 test: 70/15/15
+_SHARE = 0.15
+
+
+class Split(BaseModel):
+    """Which photo is on which side.
+
+    Attributes:
+        method: ``grouped``: no sender on two sides; ``stratified``: classes in equal shares, and
+            only copies of the same file are kept together.
+        seed: seed of the shuffle.
+        train: photo ids, 70 %.
+        validation: photo ids, 15 %.
+        test: photo ids, 15 %.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: SplitMethod
+    seed: int
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def split_photos(photos: Sequence[Photo], *, method: SplitMethod, seed: int) -> Split:
+    """Divide photos 70/15/15 into train, validation and test.
+
+    Both ways are stratified by class. ``grouped`` keeps each sender on one side; ``stratified``
+    ignores senders, and keeps only byte-identical copies together.
+
+    Raises:
+        DataError: there are too few groups for the three sides.
+    """
+    groups = {photo.sha256: _group(photo, method) for photo in photos}
+    senders = sorted(set(groups.values()))
+    if len(senders) < 3:
+        raise DataError(
+            f"a {method} split needs at least 3 senders, got {len(senders)};"
+            " use --split stratified or bring photos of more senders"
+        )
+    folds = _folds(photos, [groups[photo.sha256] for photo in photos], seed)
+    test, validation, train = _assign(photos, folds)
+    return Split(method=method, seed=seed, train=train, validation=validation, test=test)
+
+
+def _group(photo: Photo, method: SplitMethod) -> str:
+    return photo.sender if method == "grouped" else photo.sha256
+
+
+def _folds(photos: Sequence[Photo], groups: Sequence[str], seed: int) -> list[list[int]]:
+    """Return the indices of each of up to 20 stratified folds that share no group."""
+    import numpy as np
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    labels = np.array([photo.label for photo in photos])
+    first: dict[str, int] = {}
+    for index, group in enumerate(groups):
+        first.setdefault(group, index)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class smaller than the folds: see _assign
+        if len(first) == len(photos):
+            biggest = int(np.unique(labels, return_counts=True)[1].max())
+            plain = StratifiedKFold(min(_FOLDS, max(3, biggest)), shuffle=True, random_state=seed)
+            return [test.tolist() for _, test in plain.split(labels, labels)]
+        grouped = StratifiedGroupKFold(min(_FOLDS, len(first)), shuffle=True, random_state=seed)
+        return [test.tolist() for _, test in grouped.split(labels, labels, groups)]
+
+
+def _assign(
+    photos: Sequence[Photo], folds: list[list[int]]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return test, validation and train ids: the folds whose class counts come nearest 15 %."""
+    import numpy as np
+
+    names = sorted({photo.label for photo in photos})
+    counts = np.zeros((len(folds), len(names)))
+    for number, fold in enumerate(folds):
+        for index in fold:
+            counts[number, names.index(photos[index].label)] += 1
+    target = _SHARE * counts.sum(axis=0)
+    taken = max(1, round(_SHARE * len(folds)))
+    left = set(range(len(folds)))
+    sides: list[tuple[str, ...]] = []
+    for _ in ("test", "validation"):
+        chosen = min(
+            itertools.combinations(sorted(left), taken),
+            key=lambda numbers: float(
+                (((counts[list(numbers)].sum(axis=0) - target) ** 2) / (target + 1)).sum()
+            ),
+        )
+        left -= set(chosen)
+        sides.append(_ids(photos, folds, chosen))
+    return sides[0], sides[1], _ids(photos, folds, sorted(left))
+
+
+def _ids(
+    photos: Sequence[Photo], folds: list[list[int]], numbers: Sequence[int]
+) -> tuple[str, ...]:
+    return tuple(sorted(photos[index].photo_id for number in numbers for index in folds[number]))
+
+
+def select(photos: Sequence[Photo], ids: Sequence[str]) -> list[Photo]:
+    """Return the photos with these ids, in the order of ``ids``.
+
+    Raises:
+        DataError: an id is not among the photos.
+    """
+    by_id = {photo.photo_id: photo for photo in photos}
+    missing = [photo_id for photo_id in ids if photo_id not in by_id]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(ids)} photos of the split are not in the dataset"
+            f" (first: {missing[0]}); use the data that the model was trained on"
+        )
+    return [by_id[photo_id] for photo_id in ids]
+
+
+def write_split(path: Path, split: Split) -> None:
+    """Write ``split`` as JSON."""
+    path.write_text(split.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def read_split(path: Path) -> Split:
+    """Read what ``write_split`` wrote.
+
+    Raises:
+        ArtifactError: the file is missing or is not a split.
+    """
+    try:
+        return Split.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise ArtifactError(f"{path}: not a readable split; make the artifact again") from error

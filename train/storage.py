@@ -1,0 +1,109 @@
+"""Files that appear whole or not at all, and the digests that name them."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from train.errors import ArtifactError
+
+PARTIAL_PREFIX = ".partial-"
+
+
+def cache_folder() -> Path:
+    """Return the user's cache: ``THREADLITE_CACHE``, else the platform's own place."""
+    return Path(os.environ.get("THREADLITE_CACHE") or platformdirs.user_cache_dir("threadlite"))
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """Return the SHA-256 of a JSON value in canonical form (sorted keys, no spaces)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; it is renamed to ``path`` only when the block ends well.
+
+    Raises:
+        ArtifactError: the folder cannot be written (read-only, disk full).
+    """
+    with _plain_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=PARTIAL_PREFIX, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        draft = Path(name)
+        try:
+            yield draft
+            draft.chmod(0o644)
+            _flush(draft)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder to fill; it is renamed to ``path`` only when the block ends well.
+
+    Raises:
+        ArtifactError: ``path`` exists already, or its parent cannot be written.
+    """
+    with _plain_write_errors(path):
+        if path.exists():
+            raise ArtifactError(f"{path} exists already; choose another folder or remove it first")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=path.parent))
+        try:
+            yield draft
+            draft.chmod(0o755)
+            for child in draft.rglob("*"):
+                if child.is_file():
+                    _flush(child)
+            draft.rename(path)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8 so that ``path`` holds all of it or what it held before."""
+    with whole_file(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what killed writers left in ``folder`` (its direct children only)."""
+    for leftover in folder.glob(f"{PARTIAL_PREFIX}*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+@contextlib.contextmanager
+def _plain_write_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ArtifactError(
+            f"{path} cannot be written: {reason}; nothing was left there"
+        ) from error
