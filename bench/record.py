@@ -61,7 +61,19 @@ class EnvironmentRecord(BaseModel):
 
 
 class TrainingRecord(_Record):
-    """One training: what it began from, its learning curve and what it took."""
+    """One training: what it began from, its learning curve and what it took.
+
+    Attributes:
+        recipe: every setting, the augmentation's too.
+        photos: how many there are on each side of the split.
+        weights_source: what the weights began from; ``random`` where there were none.
+        weights_coverage: share of the parameters that came from there, in [0, 1].
+        head_validation_f1: of the head fitted to frozen features; ``None`` where none was.
+        train_losses: mean loss of each epoch; empty where only a head was fitted.
+        validation_f1s: weighted F1 after each epoch, in [0, 1].
+        epoch_seconds: wall time of each epoch, its validation included.
+        images_per_epoch: training photos seen in an epoch.
+    """
 
     kind: Literal["training"] = "training"
     approach: str
@@ -73,6 +85,7 @@ class TrainingRecord(_Record):
     seed: int
     weights_source: str
     weights_coverage: float
+    head_validation_f1: float | None
     train_losses: tuple[float, ...]
     validation_f1s: tuple[float, ...]
     epoch_seconds: tuple[float, ...]
@@ -80,8 +93,8 @@ class TrainingRecord(_Record):
 
     @property
     def best_validation_f1(self) -> float:
-        """The validation F1 that early stopping kept."""
-        return max(self.validation_f1s)
+        """The validation F1 of the weights that were kept."""
+        return max(self.validation_f1s, default=self.head_validation_f1 or 0.0)
 
     @property
     def train_seconds(self) -> float:

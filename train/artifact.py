@@ -242,8 +242,8 @@ def _parse_manifest(text: str, path: Path) -> Manifest:
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         if where == "schema_version":
             raise ArtifactError(
-                f"{path}: schema version {first['input']!r} is not {SCHEMA_VERSION}, the one that this"
-                " threadlite reads; make the artifact again or use the threadlite that wrote it"
+                f"{path}: schema version {first['input']!r} is not {SCHEMA_VERSION}, the one that"
+                " this threadlite reads; make the artifact again, or use the one that wrote it"
             ) from error
         raise ArtifactError(f"{path}: {where}: {first['msg']}") from error
     parse_variant(found.variant)

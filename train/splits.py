@@ -95,11 +95,17 @@ def _assign(
             counts[number, names.index(photos[index].label)] += 1
     target = _SHARE * counts.sum(axis=0)
     taken = max(1, round(_SHARE * len(folds)))
+    taken = min(taken, (len(folds) - 1) // 2)
     left = set(range(len(folds)))
     sides: list[tuple[str, ...]] = []
     for _ in ("test", "validation"):
         chosen = min(
-            itertools.combinations(sorted(left), taken),
+            (
+                numbers
+                for size in range(max(1, taken - 1), taken + 3)
+                for numbers in itertools.combinations(sorted(left), size)
+                if len(numbers) < len(left)
+            ),
             key=lambda numbers: float(
                 (((counts[list(numbers)].sum(axis=0) - target) ** 2) / (target + 1)).sum()
             ),

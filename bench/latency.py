@@ -1,0 +1,182 @@
+"""Latency of several variants, timed so that they can be compared.
+
+Every variant lives in a child process of its own. Each is called until its times are steady;
+then all are timed in rounds: in each round every variant has one turn, in an order drawn anew
+from a seed, so that what slows the machine for a while slows all of them alike. A turn is one
+untimed call and then ``TURN_CALLS`` timed ones: the untimed call brings the model's weights back
+into the caches and wakes its threads after the others' turns, as in an app that classifies one
+picture after another.
+"""
+
+import os
+import random
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from bench.child import Caller, Child
+from bench.environment import usable_cores
+from bench.record import FailureRecord, LatencyRecord
+from bench.steadiness import (
+    Conditions,
+    WarmupRule,
+    condition_warnings,
+    is_steady,
+    read_conditions,
+    sample_warnings,
+    worse_of,
+)
+from train.artifact import Artifact
+from train.errors import ConfigError, RuntimeFailure
+from train.pixels import Pixels, decode
+
+TURN_CALLS = 5
+Launch = Callable[[Artifact, str, int, Pixels], Caller]
+
+
+@dataclass(kw_only=True)
+class _Lane:
+    """One variant on one runtime, and what has been measured of it so far."""
+
+    artifact: Artifact
+    runtime: str
+    caller: Caller | None = None
+    failure: str = ""
+    warmup_ms: list[float] = field(default_factory=list)
+    turns: list[tuple[float, ...]] = field(default_factory=list)
+
+
+def launch_child(artifact: Artifact, runtime: str, threads: int, picture: Pixels) -> Caller:
+    """Start the child process of one variant."""
+    return Child(artifact.payload, runtime, threads=threads, picture=picture)
+
+
+def measure_latencies(
+    variants: Sequence[tuple[Artifact, str]],
+    *,
+    threads: int,
+    rounds: int,
+    environment: str,
+    picture: Path,
+    rule: WarmupRule | None = None,
+    seed: int = 0,
+    launch: Launch = launch_child,
+    watch: Callable[[], Conditions] = read_conditions,
+    advance: Callable[[int], None] | None = None,
+) -> list[LatencyRecord | FailureRecord]:
+    """Return ``rounds * TURN_CALLS`` timed calls of each variant, batch 1, interleaved.
+
+    A variant that cannot be loaded, fails or dies gives a failure; the others go on.
+
+    Args:
+        variants: artifacts, each with the runtime to time it on (``litert``, ``onnxruntime``).
+        threads: threads each runtime is given.
+        rounds: turns of each variant.
+        environment: name of the environment record.
+        picture: the photo that every call computes on, decoded under each variant's contract.
+        rule: when a variant is warm.
+        seed: of the order of the turns.
+        launch: starts what calls a model.
+        watch: says what the machine does while no model runs.
+        advance: called with 1 after each turn, ``rounds * len(variants)`` times in all.
+
+    Returns:
+        One record a variant, in the order given.
+
+    Raises:
+        ConfigError: ``threads`` or ``rounds`` is less than one.
+        DataError: the picture cannot be decoded.
+    """
+    if threads < 1 or rounds < 1:
+        raise ConfigError(f"threads and rounds must be at least 1, got {threads} and {rounds}")
+    rule = rule or WarmupRule()
+    lanes = [_Lane(artifact=artifact, runtime=runtime) for artifact, runtime in variants]
+    with ExitStack() as stack:
+        for lane in lanes:
+            _load(lane, threads, decode(picture, lane.artifact.manifest.pixels), launch, stack)
+        before = watch()
+        for lane in lanes:
+            _attempt(lane, partial(_warm, rule=rule))
+        _time_rounds(lanes, rounds, seed, advance)
+        conditions = worse_of(before, watch())
+    general = condition_warnings(conditions, threads=threads, cores=usable_cores())
+    return [_record(lane, threads, environment, rule, general) for lane in lanes]
+
+
+def _load(lane: _Lane, threads: int, picture: Pixels, launch: Launch, stack: ExitStack) -> None:
+    try:
+        lane.caller = launch(lane.artifact, lane.runtime, threads, picture)
+    except RuntimeFailure as error:
+        lane.failure = str(error)
+    else:
+        stack.callback(lane.caller.close)
+        lane.runtime = lane.caller.runtime
+
+
+def _warm(caller: Caller, lane: _Lane, rule: WarmupRule) -> None:
+    """Call until steady, a window at a time; the first call of all pays for lazy set-up."""
+    while not is_steady(lane.warmup_ms, rule) and not rule.exhausted(lane.warmup_ms):
+        lane.warmup_ms += caller.call(untimed=0, timed=rule.window)
+
+
+def _take_turn(caller: Caller, lane: _Lane) -> None:
+    lane.turns.append(caller.call(untimed=1, timed=TURN_CALLS))
+
+
+def _attempt(lane: _Lane, action: Callable[[Caller, _Lane], None]) -> None:
+    """Do one thing with a variant that still lives; what goes wrong is its failure alone."""
+    if lane.caller is None or lane.failure:
+        return
+    try:
+        action(lane.caller, lane)
+    except RuntimeFailure as error:
+        lane.failure = str(error)
+
+
+def _time_rounds(
+    lanes: Sequence[_Lane], rounds: int, seed: int, advance: Callable[[int], None] | None
+) -> None:
+    """Give every variant one turn a round, in an order drawn anew each round."""
+    order = random.Random(seed)
+    for _ in range(rounds):
+        for lane in order.sample(lanes, len(lanes)):
+            _attempt(lane, _take_turn)
+            if advance is not None:
+                advance(1)
+
+
+def _record(
+    lane: _Lane, threads: int, environment: str, rule: WarmupRule, general: Sequence[str]
+) -> LatencyRecord | FailureRecord:
+    manifest = lane.artifact.manifest
+    if lane.caller is None or lane.failure:
+        return FailureRecord(
+            variant=manifest.variant,
+            variant_sha256=manifest.payload_sha256,
+            split_method=manifest.split.method,
+            environment=environment,
+            stage="latency",
+            runtime=lane.runtime,
+            reason=_without_folder(lane.failure, lane.artifact.folder),
+        )
+    return LatencyRecord(
+        variant=manifest.variant,
+        variant_sha256=manifest.payload_sha256,
+        split_method=manifest.split.method,
+        environment=environment,
+        runtime=lane.runtime,
+        threads=threads,
+        warmup_runs=len(lane.warmup_ms),
+        load_ms=lane.caller.load_ms,
+        latencies_ms=tuple(latency for turn in lane.turns for latency in turn),
+        warnings=(*general, *sample_warnings(lane.warmup_ms, lane.turns, rule)),
+    )
+
+
+def _without_folder(reason: str, folder: Path) -> str:
+    """Return ``reason`` naming files alone: a record holds no path of a machine."""
+    for path in (folder.resolve(), folder):
+        reason = reason.replace(f"{path}{os.sep}", "")
+    return reason

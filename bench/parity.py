@@ -1,0 +1,41 @@
+"""Parity of a variant with its Keras parent, as a record."""
+
+from deploy.parity import check_parity
+
+from bench.record import ParityRecord
+from train.artifact import Artifact
+from train.keras_file import load_keras
+from train.pixels import Pixels
+from train.predict import predict
+
+
+def parity_record(
+    variant: Artifact, parent: Artifact, pixels: Pixels, *, environment: str, threads: int
+) -> ParityRecord:
+    """Compare ``variant`` with ``parent`` on real photos.
+
+    Args:
+        variant: a ``.tflite`` or ``.onnx`` artifact.
+        parent: the Keras network that it was made from.
+        pixels: ``(photo, rows, columns, 3)`` uint8.
+        environment: digest of the machine.
+        threads: of the variant's runtime.
+
+    Raises:
+        ArtifactError: the parent cannot be opened.
+        RuntimeFailure: the variant cannot be run.
+    """
+    probabilities = predict(load_keras(parent.payload), pixels)
+    found = check_parity(variant, probabilities, pixels, threads=threads)
+    return ParityRecord(
+        variant=variant.manifest.variant,
+        variant_sha256=variant.manifest.payload_sha256,
+        split_method=variant.manifest.split.method,
+        environment=environment,
+        runtime=found.runtime,
+        images=found.images,
+        max_difference=found.max_difference,
+        argmax_agreement=found.argmax_agreement,
+        tolerance=found.tolerance,
+        passed=found.passed,
+    )

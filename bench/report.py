@@ -1,0 +1,171 @@
+"""The report: Markdown, CSV, JSON, HTML and PNG out of records alone; nothing is measured here.
+
+The same records give the same bytes. ``report.html`` is one file that asks no network for
+anything: scripts, styles and data are inside it, and its content policy forbids the rest.
+"""
+
+import base64
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from bench.record import EnvironmentRecord, Record, of_kind
+from bench.report_charts import Chart, chart_scripts, draw_png
+from bench.report_content import Report, build_report
+from bench.report_format import as_markdown
+from bench.report_sentences import COLUMNS, LEGEND, machine_sentence
+from bench.report_tables import VariantRow
+from train.storage import whole_file, write_text
+
+LATENCY_PNG = "f1-latency.png"
+CURVES_PNG = "learning-curves.png"
+LATENCY_CAPTION = (
+    "F1 against latency (hollow: float; filled: another precision; dashed: Pareto front)"
+)
+CURVES_CAPTION = "Learning curves (the larger mark is the best epoch)"
+
+
+def write_report(
+    records: Sequence[Record],
+    folder: Path,
+    *,
+    title: str,
+    warnings: Sequence[str] = (),
+    command: str = "",
+    notes: Sequence[str] = (),
+) -> None:
+    """Write ``report.md``, ``.html``, ``.csv``, ``.json`` and the pictures into ``folder``.
+
+    Args:
+        records: what was measured; may be empty, which the report then says.
+        folder: made where it is missing; earlier reports in it are replaced.
+        title: what the report is of.
+        warnings: what else the reader should know, such as records passed over.
+        command: what makes it again.
+        notes: verdicts in words, such as why int8 is not faster.
+
+    Raises:
+        ArtifactError: the folder cannot be written.
+    """
+    report = build_report(records, title=title, warnings=warnings, command=command, notes=notes)
+    write_text(folder / "report.csv", _as_csv(report))
+    write_text(folder / "report.json", _as_json(report, records))
+    _write_png(folder / LATENCY_PNG, report.pictures, LATENCY_CAPTION)
+    _write_png(folder / CURVES_PNG, report.curves, CURVES_CAPTION)
+    write_text(folder / "report.md", _as_markdown(report))
+    write_text(folder / "report.html", _as_html(report))
+
+
+def _as_csv(report: Report) -> str:
+    """Return one line a row of the variant tables, figures unrounded."""
+    stream = io.StringIO()
+    flat = [_flat(row) for row in report.rows]
+    names = [field.name for field in dataclasses.fields(VariantRow)]
+    headers = list(flat[0]) if flat else names
+    writer = csv.DictWriter(stream, headers, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return stream.getvalue()
+
+
+def _flat(row: VariantRow) -> dict[str, object]:
+    """Return the row's figures, those of scores side by side, text safe in a spreadsheet."""
+    flat: dict[str, object] = {}
+    scores = {
+        "f1": ("weighted_f1", "low", "high", "accuracy"),
+        "validation_f1": ("weighted_f1", "low", "high", "accuracy"),
+        "f1_change": ("value", "low", "high"),
+    }
+    for field in dataclasses.fields(row):
+        value = getattr(row, field.name)
+        if field.name in scores:
+            for part in scores[field.name]:
+                flat[f"{field.name}.{part}"] = getattr(value, part, "")
+        elif isinstance(value, tuple):
+            flat[field.name] = _safe(" ".join(str(part) for part in value))
+        else:
+            flat[field.name] = _safe(value) if isinstance(value, str) else value
+    return flat
+
+
+def _safe(text: str) -> str:
+    """Return text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _as_json(report: Report, records: Sequence[Record]) -> str:
+    content: dict[str, Any] = dataclasses.asdict(report)
+    for drawn in ("pictures", "curves", "choice_names"):
+        del content[drawn]
+    machines = of_kind(records, EnvironmentRecord)
+    content["environments"] = [machine.model_dump(mode="json") for machine in machines]
+    return json.dumps({"schema_version": 1, **content}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _write_png(path: Path, charts: Sequence[Chart], caption: str) -> None:
+    """Write the charts, or remove what an earlier report left where there are none."""
+    if not charts:
+        path.unlink(missing_ok=True)
+        return
+    drawn = draw_png(charts, caption)
+    with whole_file(path) as draft:
+        draft.write_bytes(drawn)
+
+
+def _as_markdown(report: Report) -> str:
+    rendered = (
+        _environment(finalize=as_markdown)
+        .get_template("report.md.j2")
+        .render(report=report, **_sentences(report))
+    )
+    return str(rendered).rstrip("\n") + "\n"
+
+
+def _as_html(report: Report) -> str:
+    charted = bool(report.pictures or report.curves)
+    scripts = [chart_scripts(), _file("report.js")] if charted else []
+    rendered = (
+        _environment(autoescape=True)
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            style=_file("report.css"),
+            scripts=scripts,
+            hashes=[_content_hash(script) for script in scripts],
+            **_sentences(report),
+        )
+    )
+    return str(rendered)
+
+
+def _environment(**settings: Any) -> Any:
+    """Return Jinja2 as both templates use it: a name that is not there is an error."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("bench", "templates"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        **settings,
+    )
+
+
+def _sentences(report: Report) -> dict[str, str]:
+    return {"legend": LEGEND, "machines": machine_sentence(report.machines), "columns": COLUMNS}
+
+
+def _file(name: str) -> str:
+    return (resources.files("bench") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _content_hash(script: str) -> str:
+    """Return the script's hash as a content policy names it."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

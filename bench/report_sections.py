@@ -1,0 +1,198 @@
+"""The tables of a report, as text that both templates lay out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.record import (
+    EnvironmentRecord,
+    FailureRecord,
+    ParityRecord,
+    Record,
+    TrainingRecord,
+    of_kind,
+)
+from bench.report_format import (
+    ABSENT,
+    as_count,
+    as_f1,
+    as_factor,
+    as_megabytes,
+    as_millions,
+    as_ms,
+    as_points,
+    as_share,
+)
+from bench.report_sentences import condition_name
+from bench.report_tables import VariantRow
+
+VARIANT_HEADERS = (
+    "variant", "runtime", "split", "weighted F1 [95 %]", "accuracy", "F1 against float, points",
+    "median, ms", "p90, ms", "speed-up", "MB", "gzip MB", "parameters, 10⁶", "MACCs, 10⁶",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One table: a row has one text a header; the first ``words`` columns are not numbers."""
+
+    caption: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: int = 1
+
+
+def variant_tables(
+    rows: Sequence[VariantRow], known: dict[str, EnvironmentRecord]
+) -> tuple[Table, ...]:
+    """Return the variants, one table for each machine and number of threads."""
+    groups: dict[tuple[str, int | None], list[VariantRow]] = {}
+    for row in rows:
+        groups.setdefault((row.environment, row.threads), []).append(row)
+    return tuple(
+        Table(
+            caption=f"Measured on {condition_name(group[0], known)}",
+            headers=VARIANT_HEADERS,
+            rows=tuple(_variant_cells(row) for row in group),
+            words=3,
+        )
+        for group in groups.values()
+    )
+
+
+def comparison_table(rows: Sequence[VariantRow]) -> Table | None:
+    """Return the splits side by side, or nothing where there is only one."""
+    methods = sorted({row.split_method for row in rows if row.f1}, reverse=True)
+    if len(methods) < 2:
+        return None
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        if row.f1:
+            found.setdefault((row.variant, row.runtime), {})[row.split_method] = as_f1(row.f1)
+    return Table(
+        caption="Weighted F1 on the test photos of each split",
+        headers=("variant", "runtime", *methods),
+        rows=tuple(
+            (variant, runtime, *(scores.get(method, ABSENT) for method in methods))
+            for (variant, runtime), scores in found.items()
+        ),
+        words=2,
+    )
+
+
+def training_table(trainings: Sequence[TrainingRecord]) -> Table:
+    """Return one row a training."""
+    return Table(
+        caption="Trainings",
+        headers=(
+            "approach", "split", "weights it began from", "of its parameters", "epochs",
+            "best validation F1", "seconds", "images/s",
+        ),
+        rows=tuple(_training_cells(training) for training in trainings),
+        words=3,
+    )  # fmt: skip
+
+
+def parity_table(records: Sequence[Record]) -> Table:
+    """Return how far each variant lies from its Keras parent."""
+    return Table(
+        caption="Each variant against its Keras parent, on the same photos",
+        headers=(
+            "variant", "runtime", "split", "verdict", "photos", "largest difference",
+            "tolerance", "same class",
+        ),
+        rows=tuple(
+            (
+                one.variant, one.runtime, one.split_method, "passed" if one.passed else "FAILED",
+                as_count(one.images), f"{one.max_difference:.2g}", f"{one.tolerance:.2g}",
+                f"{100 * one.argmax_agreement:.1f} %",
+            )
+            for one in of_kind(records, ParityRecord)
+        ),
+        words=4,
+    )  # fmt: skip
+
+
+def failure_table(records: Sequence[Record]) -> Table:
+    """Return what could not be made or run, and why."""
+    return Table(
+        caption="What could not be made or run",
+        headers=("variant", "split", "stage", "runtime", "reason"),
+        rows=tuple(
+            (one.variant, one.split_method, one.stage, one.runtime or ABSENT, one.reason)
+            for one in of_kind(records, FailureRecord)
+        ),
+        words=5,
+    )
+
+
+def evidence_tables(records: Sequence[Record]) -> tuple[Table, ...]:
+    """Return the machines with their software, and the photos with their seeds."""
+    machines = {one.environment: _machine_cells(one) for one in of_kind(records, EnvironmentRecord)}
+    photos = {_photo_cells(one): None for one in of_kind(records, TrainingRecord)}
+    headers = ("record", "processor", "cores", "memory", "features", "system", "software")
+    return (
+        Table(caption="Machines", headers=headers, rows=tuple(machines.values()), words=7),
+        Table(
+            caption="Photos",
+            headers=("dataset", "fingerprint", "split", "seed", "photos", "classes"),
+            rows=tuple(photos),
+            words=6,
+        ),
+    )
+
+
+def _variant_cells(row: VariantRow) -> tuple[str, ...]:
+    return (
+        row.variant,
+        row.runtime or ABSENT,
+        row.split_method,
+        as_f1(row.f1),
+        as_share(row.f1.accuracy if row.f1 else None),
+        as_points(row.f1_change),
+        as_ms(row.median_ms),
+        as_ms(row.p90_ms),
+        as_factor(row.speedup),
+        as_megabytes(row.file_bytes),
+        as_megabytes(row.gzip_bytes),
+        as_millions(row.parameters),
+        as_millions(row.maccs),
+    )
+
+
+def _training_cells(one: TrainingRecord) -> tuple[str, ...]:
+    seen = one.images_per_epoch * len(one.epoch_seconds)
+    fitted = one.validation_f1s or one.head_validation_f1 is not None
+    return (
+        one.approach,
+        one.split_method,
+        one.weights_source,
+        f"{100 * one.weights_coverage:.1f} %",
+        as_count(len(one.validation_f1s)),
+        as_share(one.best_validation_f1 if fitted else None),
+        f"{one.train_seconds:,.0f}",
+        f"{seen / one.train_seconds:,.0f}" if one.train_seconds else ABSENT,
+    )
+
+
+def _machine_cells(one: EnvironmentRecord) -> tuple[str, ...]:
+    software = {"python": one.python, **dict(sorted(one.packages.items()))}
+    return (
+        one.environment,
+        one.cpu,
+        as_count(one.cores),
+        f"{one.memory_bytes / 2**30:.1f} GiB",
+        ", ".join(one.cpu_features) or ABSENT,
+        one.system,
+        ", ".join(f"{name} {version}" for name, version in software.items()),
+    )
+
+
+def _photo_cells(one: TrainingRecord) -> tuple[str, ...]:
+    return (
+        one.dataset,
+        one.dataset_fingerprint,
+        one.split_method,
+        str(one.seed),
+        ", ".join(f"{side} {count:,}" for side, count in one.photos.items()),
+        f"{len(one.labels)}: {', '.join(one.labels)}",
+    )

@@ -1,0 +1,86 @@
+"""The sentences of a report: whose times, what the splits mean, what is doubtful."""
+
+from collections.abc import Sequence
+
+from bench.record import EnvironmentRecord, LatencyRecord, Record, of_kind
+from bench.report_format import as_row
+from bench.report_tables import VariantRow
+
+FLATTERS = (
+    "The stratified split lets photos of one sender fall on both sides, often the same garment"
+    " in the same room, and so flatters; the grouped split keeps each sender on one side and is"
+    " the nearer to what new users will see."
+)
+LEGEND = (
+    "Hollow marks are float, filled ones are of another precision; colour is the network, shape"
+    " the runtime, area the file's size. Upright bars are the 95 % interval of F1, level ones run"
+    " from the 10th to the 90th percentile of single calls. The dashed line is the Pareto front of"
+    " the test figures."
+)
+COLUMNS = (
+    "Weighted F1 and accuracy are of the test photos, under the runtime named; intervals are 95 %,"
+    " senders resampled. Against float: the same runtime and machine, and for F1 the same photos,"
+    " paired. Latencies are single calls, batch 1. MB is 10⁶ bytes. One MACC is two FLOPs."
+)
+
+
+def machine_name(environment: str, known: dict[str, EnvironmentRecord]) -> str:
+    """Return the processor's name, or say that the records do not tell it."""
+    found = known.get(environment)
+    return found.cpu if found else f"unknown machine {environment}"
+
+
+def machine_sentence(machines: Sequence[str]) -> str:
+    """Return whose times these are, and that other machines' are not to be laid beside them."""
+    if not machines:
+        return "No times were taken."
+    whose = f"Times are those of {' and of '.join(machines)}, not a phone's: there both the times"
+    whose += " and their order may differ."
+    if len(machines) > 1:
+        whose += (
+            f" They come from {len(machines)} machines; each machine has pictures and tables of its"
+            " own, and times of one are not to be compared with times of another."
+        )
+    return whose
+
+
+def condition_name(row: VariantRow, known: dict[str, EnvironmentRecord]) -> str:
+    """Return the machine and threads that a row's times belong to."""
+    name = machine_name(row.environment, known)
+    if row.threads is None:
+        return f"{name}, not timed"
+    return f"{name}, {row.threads} thread{'' if row.threads == 1 else 's'}"
+
+
+def split_sentence(rows: Sequence[VariantRow]) -> str:
+    """Return what the splits of this report mean, empty where there are none."""
+    methods = {row.split_method for row in rows}
+    if methods == {"stratified"}:
+        return f"Only the stratified split was run. {FLATTERS}"
+    if methods == {"grouped"}:
+        return "Only the grouped split was run: no sender is on two sides of it."
+    return FLATTERS if methods else ""
+
+
+def doubts(records: Sequence[Record], rows: Sequence[VariantRow]) -> tuple[str, ...]:
+    """Return what makes these figures doubtful or incomplete, a sentence each."""
+    found: list[str] = []
+    for timed in of_kind(records, LatencyRecord):
+        name = f"{timed.variant} on {timed.runtime} ({timed.split_method})"
+        found += [f"{name}: {warning}." for warning in timed.warnings]
+    known = {one.environment for one in of_kind(records, EnvironmentRecord)}
+    for name in sorted({row.environment for row in rows} - known):
+        found.append(f"No record describes the machine {name} that times were taken on.")
+    for row in rows:
+        missing = [
+            word
+            for word, value in (("test F1", row.f1), ("latency", row.median_ms))
+            if value is None
+        ]
+        if missing:
+            name = f"{as_row(row)} ({row.split_method})"
+            found.append(f"{name} has no {' and no '.join(missing)}: it is in no picture.")
+    uncounted = {(row.variant, kind, count) for row in rows for kind, count in row.uncounted}
+    for variant, kind, count in sorted(uncounted):
+        found.append(f"{variant}: its MACCs leave out {count} {kind}.")
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,191 @@
+"""Verdicts in plain sentences: is a variant faster, and if not, why not?
+
+Pure functions over records and operator counts: nothing here measures.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.latency import TURN_CALLS
+from bench.operators import OperatorCounts
+from bench.record import EnvironmentRecord, LatencyRecord
+from train.errors import DataError
+
+INT8_DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "dotprod", "i8mm"})
+_CONVERTING = ("QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear")
+_MOVING = ("TRANSPOSE", "Transpose")
+_AT_THE_DOORS = 2  # one for the input and one for the output is what a model needs
+_SHORT_CALL_MS = 1.0
+_RESAMPLES = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedRatio:
+    """A variant's median time divided by its parent's; under 1 the variant is faster.
+
+    Attributes:
+        value: the ratio.
+        low: lower end of its 95 % interval.
+        high: upper end of it.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def faster(self) -> bool:
+        """The variant is faster beyond the noise."""
+        return self.high < 1.0
+
+    @property
+    def undecided(self) -> bool:
+        """The interval holds 1: the times do not tell the two apart."""
+        return self.low <= 1.0 <= self.high
+
+
+def compare_speed(parent: LatencyRecord, variant: LatencyRecord, *, seed: int = 0) -> SpeedRatio:
+    """Return how long a variant takes, as a share of its parent's time, with a 95 % interval.
+
+    The bootstrap draws whole turns, whose calls resemble one another; where both have as many,
+    the same rounds of both, so that what slowed a round down for both cancels out.
+
+    Raises:
+        DataError: the two come from another machine, runtime or number of threads.
+    """
+    for name in ("environment", "runtime", "threads"):
+        mine, theirs = getattr(variant, name), getattr(parent, name)
+        if mine != theirs:
+            raise DataError(
+                f"{variant.variant} and {parent.variant} cannot be compared: {name} is {mine} and"
+                f" {theirs}; time both in one run"
+            )
+    generator = np.random.default_rng(seed)
+    above, below = _turns(variant), _turns(parent)
+    draws = generator.integers(len(above), size=(_RESAMPLES, len(above)))
+    other = (
+        draws
+        if len(above) == len(below)
+        else generator.integers(len(below), size=(_RESAMPLES, len(below)))
+    )
+    ratios = _medians(above, draws) / _medians(below, other)
+    low, high = np.quantile(ratios, (0.025, 0.975))
+    return SpeedRatio(value=variant.median_ms / parent.median_ms, low=float(low), high=float(high))
+
+
+def explain_slow(
+    parent: LatencyRecord,
+    variant: LatencyRecord,
+    operators: OperatorCounts,
+    environment: EnvironmentRecord,
+) -> tuple[str, ...]:
+    """Return why an int8 variant is not faster than its float parent, in plain sentences.
+
+    Args:
+        parent: times of the float variant.
+        variant: times of the int8 variant, same machine, runtime and threads.
+        operators: what the int8 file holds.
+        environment: the machine that made both.
+
+    Returns:
+        Nothing where the variant is faster beyond the noise; else what was found, then every
+        cause that can be read off the file and the machine.
+
+    Raises:
+        DataError: the two records cannot be compared.
+    """
+    ratio = compare_speed(parent, variant)
+    if ratio.faster:
+        return ()
+    causes = (
+        *_file_causes(operators),
+        *_machine_causes(environment),
+        *_short_call(parent),
+        *_doubts(parent, variant),
+    )
+    unknown = (
+        "Neither the file nor the CPU's features explain it; the times of the single layers must.",
+    )
+    return (_finding(ratio, parent, variant), *(causes or unknown))
+
+
+def _finding(ratio: SpeedRatio, parent: LatencyRecord, variant: LatencyRecord) -> str:
+    measured = (
+        f"{variant.variant} takes {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] times as"
+        f" long as {parent.variant} on {variant.runtime}"
+    )
+    if ratio.undecided:
+        return f"{measured}: no difference beyond the noise; more rounds would tell them apart."
+    return f"{measured}: it is slower."
+
+
+def _file_causes(operators: OperatorCounts) -> list[str]:
+    """Return what the operators of an int8 file give away."""
+    total = sum(operators.total.values())
+    floating = sum(operators.floating.values())
+    converting = sum(operators.total.get(name, 0) for name in _CONVERTING)
+    moving = sum(operators.total.get(name, 0) for name in _MOVING)
+    causes: list[str] = []
+    if floating:
+        causes.append(
+            f"{floating} of {total} operators still compute in float"
+            f" ({_listed(operators.floating)})."
+        )
+    if converting > _AT_THE_DOORS:
+        causes.append(
+            f"{converting} of {total} operators only convert between float and int8; each that"
+            " the runtime cannot fuse into a neighbour is one more pass over the data."
+        )
+    if moving > _AT_THE_DOORS:
+        causes.append(
+            f"{moving} of {total} operators only transpose data from one layout to another."
+        )
+    return causes
+
+
+def _machine_causes(environment: EnvironmentRecord) -> list[str]:
+    features = set(environment.cpu_features)
+    if not features:
+        return [f"{environment.system} does not tell whether the CPU has int8 instructions."]
+    if features & INT8_DOT_PRODUCTS:
+        return []
+    return [
+        f"This CPU ({environment.cpu}) has no int8 dot-product instructions (VNNI on x86, dotprod"
+        " on ARM): int8 is worked in wider numbers there and gains little over float."
+    ]
+
+
+def _short_call(parent: LatencyRecord) -> list[str]:
+    if parent.median_ms >= _SHORT_CALL_MS:
+        return []
+    return [
+        f"A float call takes {parent.median_ms:.2f} ms: what every call costs, whatever the model,"
+        " weighs as much as the arithmetic that int8 saves."
+    ]
+
+
+def _doubts(parent: LatencyRecord, variant: LatencyRecord) -> list[str]:
+    """Return what the records themselves say against their times, each once."""
+    warnings = dict.fromkeys((*parent.warnings, *variant.warnings))
+    return [f"The times are doubtful: {warning}." for warning in warnings]
+
+
+def _listed(counts: dict[str, int]) -> str:
+    """Return ``3 ADD, 1 SOFTMAX``, the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{number} {name}" for name, number in ordered)
+
+
+def _turns(record: LatencyRecord) -> npt.NDArray[np.float64]:
+    """Return the times as ``(turn, call)``; each call its own turn where they do not divide."""
+    times = np.asarray(record.latencies_ms)
+    return times.reshape(-1, TURN_CALLS if len(times) % TURN_CALLS == 0 else 1)
+
+
+def _medians(
+    turns: npt.NDArray[np.float64], draws: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return the median of each resample of whole turns."""
+    return np.asarray(np.median(turns[draws].reshape(len(draws), -1), axis=1))

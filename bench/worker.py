@@ -1,0 +1,99 @@
+"""The child process that holds one model and times it.
+
+One process a variant: what one runtime allocates, pins or breaks stays its own. It imports no
+TensorFlow. It is asked for single turns over its standard input and answers, one JSON line each,
+on its standard output:
+
+- first ``{"model", "runtime", "threads", "picture_shape"}`` and the picture's bytes, answered by
+  ``{"runtime", "load_ms"}``;
+- then ``{"untimed", "timed"}`` as often as wanted, answered by ``{"latencies_ms"}``;
+- anything that goes wrong is answered by ``{"error"}``; end of input ends the process.
+"""
+
+import gc
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from deploy.runtime import Runtime, open_runtime
+from train.errors import ThreadliteError
+
+Clock = Callable[[], float]
+Opener = Callable[[Path, str, int], Runtime]
+
+
+def serve(requests: BinaryIO, replies: BinaryIO, *, open_model: Opener, clock: Clock) -> None:
+    """Load the model that the first request names, then time turns until the input ends.
+
+    Args:
+        requests: where requests come from.
+        replies: where replies go.
+        open_model: opens a model file under a runtime with a number of threads.
+        clock: seconds that only go forward.
+    """
+    try:
+        with _load(requests, replies, open_model, clock) as runtime:
+            gc.disable()  # a collection in the middle of a call would be billed to the model
+            while line := requests.readline():
+                turn = json.loads(line)
+                for _ in range(turn["untimed"]):
+                    runtime.invoke()
+                _reply(replies, {"latencies_ms": time_calls(runtime, turn["timed"], clock)})
+                gc.collect()
+    except ThreadliteError as error:
+        _reply(replies, {"error": str(error)})
+    except Exception as error:  # runtimes raise kinds of their own
+        _reply(replies, {"error": f"{type(error).__name__}: {error}"})
+
+
+def time_calls(runtime: Runtime, calls: int, clock: Clock) -> list[float]:
+    """Return the duration of each of ``calls`` calls, in milliseconds."""
+    latencies_ms: list[float] = []
+    for _ in range(calls):
+        start = clock()
+        runtime.invoke()
+        latencies_ms.append((clock() - start) * 1e3)
+    return latencies_ms
+
+
+def _load(requests: BinaryIO, replies: BinaryIO, open_model: Opener, clock: Clock) -> Runtime:
+    """Open the model, hand it its picture, and answer how long opening took."""
+    job = json.loads(requests.readline())
+    shape = tuple(job["picture_shape"])
+    picture = np.frombuffer(requests.read(math.prod(shape)), dtype=np.uint8).reshape(1, *shape)
+    arguments = (Path(job["model"]), job["runtime"], job["threads"])
+    open_model(*arguments).close()  # loads the runtime's library, which is not the model's time
+    start = clock()
+    runtime = open_model(*arguments)
+    load_ms = (clock() - start) * 1e3
+    runtime.feed(picture)
+    _reply(replies, {"runtime": runtime.name, "load_ms": load_ms})
+    return runtime
+
+
+def _reply(replies: BinaryIO, message: dict[str, Any]) -> None:
+    replies.write(json.dumps(message).encode() + b"\n")
+    replies.flush()
+
+
+def main() -> None:
+    """Serve the process that started this one."""
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a runtime prints is no reply
+    serve(
+        sys.stdin.buffer,
+        replies,
+        open_model=lambda model, runtime, threads: open_runtime(model, runtime, threads=threads),
+        clock=time.perf_counter,
+    )
+
+
+if __name__ == "__main__":
+    main()

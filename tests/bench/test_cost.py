@@ -1,0 +1,233 @@
+"""Costs: arithmetic written out, published totals, and nothing passed over in silence."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import cost as cost_module
+from bench.cost import (
+    COUNTED,
+    ZERO_MACCS,
+    LayerCost,
+    count_layers,
+    measure_cost,
+    total_maccs,
+    total_parameters,
+    uncounted_kinds,
+)
+from train.artifact import Artifact
+from train.backend import keras, tensorflow
+from train.errors import ArtifactError
+
+
+def _only(layer: Any, shape: tuple[int, ...]) -> LayerCost:
+    """Return the cost of one layer on one input."""
+    pixels = keras().Input(shape, name="pixels")
+    return count_layers(keras().Model(pixels, layer(pixels)))[-1]
+
+
+def _layers() -> Any:
+    return keras().layers
+
+
+def test_convolution() -> None:
+    cost = _only(_layers().Conv2D(8, 3, strides=2, padding="same", name="conv"), (9, 9, 4))
+    assert cost == LayerCost(
+        name="conv",
+        kind="Conv2D",
+        output_shape=(1, 5, 5, 8),  # ceil(9 / 2) = 5
+        maccs=5 * 5 * 8 * (3 * 3 * 4),  # 7,200
+        parameters=3 * 3 * 4 * 8 + 8,  # kernel and bias
+        activation_bytes=5 * 5 * 8 * 4,  # float32
+    )
+
+
+def test_grouped_convolution_sums_only_its_own_channels() -> None:
+    cost = _only(_layers().Conv2D(8, 3, groups=2), (6, 6, 4))
+    assert cost.maccs == 4 * 4 * 8 * (3 * 3 * 2)
+
+
+def test_dilated_convolution_has_no_more_products() -> None:
+    cost = _only(_layers().Conv2D(8, 3, dilation_rate=2), (9, 9, 4))
+    assert (cost.output_shape, cost.maccs) == ((1, 5, 5, 8), 5 * 5 * 8 * (3 * 3 * 4))
+
+
+def test_one_dimensional_convolution() -> None:
+    assert _only(_layers().Conv1D(6, 3), (10, 4)).maccs == 8 * 6 * (3 * 4)
+
+
+def test_depthwise_convolution() -> None:
+    cost = _only(_layers().DepthwiseConv2D(5, depth_multiplier=2, use_bias=False), (9, 7, 3))
+    assert cost.output_shape == (1, 5, 3, 6)
+    assert cost.maccs == 5 * 3 * 6 * (5 * 5)
+    assert cost.parameters == 5 * 5 * 6
+
+
+def test_separable_convolution_is_its_two_halves() -> None:
+    cost = _only(_layers().SeparableConv2D(10, 3, depth_multiplier=2, padding="same"), (8, 8, 3))
+    assert cost.maccs == 8 * 8 * (3 * 2) * (3 * 3) + 8 * 8 * (3 * 2) * 10
+    assert cost.parameters == 3 * 3 * 3 * 2 + 6 * 10 + 10
+
+
+def test_transposed_convolution_spreads_each_input_value() -> None:
+    cost = _only(_layers().Conv2DTranspose(5, 3, strides=2, padding="same"), (4, 4, 6))
+    assert cost.output_shape == (1, 8, 8, 5)
+    assert cost.maccs == (4 * 4 * 6) * (3 * 3) * 5
+
+
+@pytest.mark.parametrize(
+    ("shape", "maccs"), [((20,), 20 * 7), ((4, 5, 20), 4 * 5 * 20 * 7)], ids=["flat", "each place"]
+)
+def test_dense(shape: tuple[int, ...], maccs: int) -> None:
+    cost = _only(_layers().Dense(7), shape)
+    assert (cost.maccs, cost.parameters) == (maccs, 20 * 7 + 7)
+
+
+def test_channels_first_reads_the_channels_where_they_are() -> None:
+    conv = _only(_layers().Conv2D(8, 3, data_format="channels_first"), (4, 9, 7))
+    assert conv.maccs == (7 * 5 * 8) * (3 * 3 * 4)
+    separable = _only(_layers().SeparableConv2D(8, 3, data_format="channels_first"), (4, 9, 7))
+    assert separable.maccs == (7 * 5) * 4 * 9 + (7 * 5) * 4 * 8
+
+
+def test_layers_without_products_are_in_the_table_with_zero() -> None:
+    k = keras()
+    pixels = k.Input((8, 8, 3), name="pixels")
+    maps = k.layers.Rescaling(1 / 255, name="rescale")(pixels)
+    maps = k.layers.BatchNormalization(name="norm")(maps)
+    maps = k.layers.ReLU(6.0, name="relu")(maps)
+    maps = k.layers.Add(name="add")([maps, pixels])
+    flat = k.layers.GlobalAveragePooling2D(name="features")(maps)
+    layers = count_layers(k.Model(pixels, k.layers.Dropout(0.2, name="dropout")(flat)))
+    assert [layer.name for layer in layers] == [
+        "pixels", "rescale", "norm", "relu", "add", "features", "dropout",
+    ]  # fmt: skip
+    assert {layer.maccs for layer in layers} == {0}
+    assert total_parameters(layers) == 4 * 3  # scale, shift, moving mean, moving variance
+    assert layers[-1].activation_bytes == 3 * 4
+
+
+def test_every_zero_has_a_reason_and_no_kind_is_both() -> None:
+    assert all(reason for reason in ZERO_MACCS.values())
+    assert not set(COUNTED) & set(ZERO_MACCS)
+
+
+@pytest.mark.parametrize("kind", [*COUNTED, *(kind for kind in ZERO_MACCS if "." not in kind)])
+def test_every_kind_in_the_tables_is_a_keras_layer(kind: str) -> None:
+    assert hasattr(_layers(), kind)
+
+
+def test_an_unknown_kind_is_listed_by_name_and_number() -> None:
+    k = keras()
+    pixels = k.Input((8, 8, 3), name="pixels")
+    maps = k.layers.ConvLSTM1D(2, 3)(pixels)
+    first = k.layers.Softmax()(maps)
+    layers = count_layers(k.Model(pixels, k.layers.UnitNormalization()(first)))
+    assert uncounted_kinds(layers) == {"ConvLSTM1D": 1, "UnitNormalization": 1}
+    assert layers[1].maccs is None
+    assert total_maccs(layers) == 0
+    assert total_parameters(layers) == layers[1].parameters > 0
+
+
+def test_bare_operations_are_named_and_counted_like_layers() -> None:
+    tf, k = tensorflow(), keras()
+    weights = tf.ones((3, 5))
+    pixels = k.Input((8, 8, 3), name="pixels")
+    layers = count_layers(k.Model(pixels, tf.linalg.matmul(tf.nn.relu6(pixels * 2.0), weights)))
+    assert [layer.kind for layer in layers[1:3]] == ["tf.math.multiply", "tf.nn.relu6"]
+    assert uncounted_kinds(layers) == {"tf.linalg.matmul": 1}
+
+
+def test_nested_models_are_opened_and_shared_layers_counted_once_in_weight() -> None:
+    k = keras()
+    body = k.Sequential([k.layers.Dense(6, input_shape=(6,), name="inner")], name="body")
+    shared = k.layers.Dense(6, use_bias=False, name="shared")
+    pixels = k.Input((6,), name="pixels")
+    model = k.Model(pixels, body(shared(shared(pixels))))
+    layers = count_layers(model)
+    assert [(layer.name, layer.maccs, layer.parameters) for layer in layers] == [
+        ("pixels", 0, 0),
+        ("shared", 36, 36),
+        ("shared", 36, 0),
+        ("body/inner", 36, 42),
+    ]
+    assert total_parameters(layers) == model.count_params()
+
+
+def test_half_precision_activations_take_half_the_bytes() -> None:
+    cost = _only(_layers().Conv2D(8, 1, dtype="mixed_float16"), (4, 4, 3))
+    assert cost.activation_bytes == 4 * 4 * 8 * 2
+
+
+def test_a_model_without_a_graph_is_refused() -> None:
+    class Plain(keras().Model):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            return inputs
+
+    with pytest.raises(ArtifactError, match="'plain' is not a functional Keras model"):
+        count_layers(Plain(name="plain"))
+
+
+def test_a_model_of_any_size_is_refused_with_the_layer() -> None:
+    k = keras()
+    pixels = k.Input((None, None, 3), name="pixels")
+    with pytest.raises(ArtifactError, match="layer 'pixels' has no fixed size"):
+        count_layers(k.Model(pixels, k.layers.ReLU()(pixels)))
+
+
+@pytest.mark.parametrize(
+    ("build", "millions", "parameters"),
+    [
+        (lambda k: k.applications.MobileNetV2(weights=None), 301, 3_538_984),
+        (lambda k: k.applications.ResNet50(weights=None), 3_858, 25_636_712),
+    ],
+    ids=["MobileNetV2", "ResNet50"],
+)
+def test_published_totals(build: Any, millions: int, parameters: int) -> None:
+    layers = count_layers(build(keras()))
+    assert total_maccs(layers) / 1e6 == pytest.approx(millions, rel=0.01)
+    assert total_parameters(layers) == parameters  # as Keras documents them
+    assert uncounted_kinds(layers) == {}
+
+
+def test_efficientnet_lite0_as_published() -> None:
+    from train.networks.efficientnet_lite import build_efficientnet_lite
+
+    layers = count_layers(build_efficientnet_lite("lite0", image_size=224, classes=1000))
+    # The published 407 million counts more than convolutions and dense layers; those sum to 385.
+    assert total_maccs(layers) / 1e6 == pytest.approx(385, rel=0.01)
+    assert uncounted_kinds(layers) == {}
+
+
+def test_measure_cost_counts_the_graph_and_weighs_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_artifact: Callable[..., Artifact]
+) -> None:
+    k = keras()
+    pixels = k.Input((4,), name="pixels")
+    model = k.Model(pixels, k.layers.Dense(3)(pixels))
+    parent = fake_artifact(tmp_path / "parent", "net.float.keras", b"a Keras file")
+    content = b"weights " * 1000
+    variant = fake_artifact(tmp_path / "variant", "net.int8.tflite", content)
+    opened: list[Path] = []
+    monkeypatch.setattr(cost_module, "load_keras", lambda path: (opened.append(path), model)[1])
+    record = measure_cost(variant, parent, "e" * 16)
+    assert opened == [parent.payload]
+    assert (record.maccs, record.parameters, record.uncounted) == (12, 15, {})
+    assert (record.file_bytes, record.flops) == (8000, 24)
+    assert record.gzip_bytes == len(gzip.compress(content, 9, mtime=0)) < 100
+    assert (record.variant, record.variant_sha256) == (
+        "net.int8.tflite",
+        variant.manifest.payload_sha256,
+    )
+    assert measure_cost(variant, parent, "e" * 16) == record
+
+
+def test_measure_cost_says_when_the_parent_cannot_be_opened(
+    tmp_path: Path, fake_artifact: Callable[..., Artifact]
+) -> None:
+    parent = fake_artifact(tmp_path / "parent", "net.float.keras", b"no archive")
+    with pytest.raises(ArtifactError, match=r"model\.keras"):
+        measure_cost(parent, parent, "e" * 16)

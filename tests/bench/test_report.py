@@ -1,0 +1,370 @@
+"""The report out of made-up records: what it says, what it escapes, and that it repeats."""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from bench.record import (
+    AccuracyRecord,
+    CostRecord,
+    EnvironmentRecord,
+    FailureRecord,
+    LatencyRecord,
+    ParityRecord,
+    Record,
+    TrainingRecord,
+)
+from bench.report import write_report
+from bench.report_content import build_report
+from bench.report_format import as_markdown, as_ms
+from bench.report_scores import pareto_front
+
+LABELS = ("shirt", "<script>alert(1)</script>")
+PHOTOS = tuple(f"photo-{number}" for number in range(40))
+TRUTHS = tuple(number % 2 for number in range(40))
+FLOAT, INT8 = "custom-cnn.float.tflite", "custom-cnn.int8.tflite"
+
+
+def machine(name: str = "one", cpu: str = "Test CPU") -> EnvironmentRecord:
+    return EnvironmentRecord(
+        environment=name,
+        cpu=cpu,
+        cores=2,
+        memory_bytes=2**33,
+        cpu_features=("avx2",),
+        system="Linux",
+        python="3.11",
+        packages={"onnxruntime": "1.32.0"},
+    )
+
+
+def predictions(wrong: int) -> tuple[int, ...]:
+    """Return the truths with the first ``wrong`` of them turned round."""
+    return tuple(1 - truth if i < wrong else truth for i, truth in enumerate(TRUTHS))
+
+
+def judged(variant: str, *, wrong: int, side: Any = "test", **changes: Any) -> AccuracyRecord:
+    fields: dict[str, Any] = {
+        "split_method": "grouped",
+        "environment": "one",
+        "runtime": "litert 2.3.0",
+        "labels": LABELS,
+        "photo_ids": PHOTOS,
+        "senders": PHOTOS,
+        "truths": TRUTHS,
+        "predictions": predictions(wrong),
+    }
+    return AccuracyRecord(variant=variant, side=side, **{**fields, **changes})
+
+
+def timed(variant: str, ms: float, **changes: Any) -> LatencyRecord:
+    fields: dict[str, Any] = {
+        "split_method": "grouped",
+        "environment": "one",
+        "runtime": "litert 2.3.0",
+        "threads": 2,
+    }
+    return LatencyRecord(
+        variant=variant,
+        warmup_runs=3,
+        load_ms=1.0,
+        latencies_ms=(ms, ms, 1.5 * ms),
+        **{**fields, **changes},
+    )
+
+
+def training(**changes: Any) -> TrainingRecord:
+    fields: dict[str, Any] = {
+        "approach": "custom-cnn",
+        "validation_f1s": (0.5, 0.75),
+        "train_losses": (1.0, 0.5),
+        "epoch_seconds": (10.0, 10.0),
+    }
+    return TrainingRecord(
+        variant="custom-cnn.float.keras",
+        split_method="grouped",
+        environment="one",
+        recipe={},
+        dataset="clothing",
+        dataset_fingerprint="f" * 64,
+        photos={"train": 100, "validation": 20, "test": 20},
+        labels=LABELS,
+        seed=0,
+        weights_source="random",
+        weights_coverage=0.0,
+        head_validation_f1=None,
+        images_per_epoch=100,
+        **{**fields, **changes},
+    )
+
+
+def whole_run(*, wrong_int8: int = 4) -> list[Record]:
+    """Return a float variant at 20 ms and an int8 one at 8 ms, both judged on both sides."""
+    records: list[Record] = [machine(), training()]
+    for variant, wrong, ms in ((FLOAT, 4, 20.0), (INT8, wrong_int8, 8.0)):
+        shared: dict[str, Any] = {
+            "variant": variant, "split_method": "grouped", "environment": "one"
+        }  # fmt: skip
+        cost = CostRecord(
+            maccs=84_000_000, parameters=400_000, uncounted={"Erf": 3}, file_bytes=1_600_000,
+            gzip_bytes=1_500_000, **shared,
+        )  # fmt: skip
+        parity = ParityRecord(
+            runtime="litert 2.3.0", images=8, max_difference=0.5, argmax_agreement=0.75,
+            tolerance=0.1, passed=False, **shared,
+        )  # fmt: skip
+        sides = [judged(variant, wrong=wrong, side=side) for side in ("validation", "test")]
+        records += [cost, *sides, parity, timed(variant, ms)]
+    return records
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, and the text outside scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside not in ("script", "style"):
+            self.words.append(data)
+
+
+def test_speedup_change_and_front_by_hand() -> None:
+    rows = build_report(whole_run(wrong_int8=4), title="t").rows
+    base, int8 = rows
+    assert (base.variant, int8.variant) == (FLOAT, INT8)
+    assert base.speedup is None and base.f1_change is None
+    assert int8.speedup == pytest.approx(20.0 / 8.0)
+    assert int8.f1_change is not None
+    assert (int8.f1_change.value, int8.f1_change.low, int8.f1_change.high) == (0.0, 0.0, 0.0)
+    # 4 of 40 wrong, 2 of each class: precision = recall = 18/20 in both, so F1 = 0.9.
+    assert int8.f1 is not None and int8.f1.weighted_f1 == pytest.approx(0.9)
+    assert int8.on_front and not base.on_front
+    assert int8.flops == 168_000_000
+
+
+def test_pareto_front_keeps_what_nothing_beats() -> None:
+    points = [(10.0, 0.8), (5.0, 0.7), (10.0, 0.9), (20.0, 0.9), (4.0, 0.6)]
+    assert pareto_front(points) == [4, 1, 2]
+
+
+def test_int8_as_good_as_float_is_chosen_for_its_speed() -> None:
+    (choice,) = build_report(whole_run(wrong_int8=4), title="t").choices
+    assert choice.outcome == "chosen"
+    assert choice.row is not None and choice.row.variant == INT8
+
+
+def test_much_worse_int8_is_passed_over() -> None:
+    (choice,) = build_report(whole_run(wrong_int8=30), title="t").choices
+    assert choice.outcome == "chosen"
+    assert choice.row is not None and choice.row.variant == FLOAT
+    assert choice.rivals == ()
+
+
+def test_an_interval_across_the_bound_is_undecided() -> None:
+    # One photo of 40 more is wrong: -2.5 points, but many resamples leave that photo out.
+    (choice,) = build_report(whole_run(wrong_int8=5), title="t").choices
+    assert choice.outcome == "undecided"
+    assert choice.row is not None and choice.row.variant == FLOAT
+    assert [row.variant for row in choice.rivals] == [INT8]
+
+
+def test_test_photos_have_no_part_in_the_choice() -> None:
+    records = [
+        judged(INT8, wrong=35) if isinstance(one, AccuracyRecord)
+        and (one.variant, one.side) == (INT8, "test") else one
+        for one in whole_run(wrong_int8=4)
+    ]  # fmt: skip
+    (choice,) = build_report(records, title="t").choices
+    assert choice.row is not None and choice.row.variant == INT8
+
+
+def test_no_validation_records_no_choice() -> None:
+    records = [one for one in whole_run() if getattr(one, "side", "") != "validation"]
+    (choice,) = build_report(records, title="t").choices
+    assert choice.outcome == "none"
+    assert "No choice is made" in choice.headline
+
+
+def test_other_validation_photos_are_not_compared() -> None:
+    other = {"photo_ids": tuple(f"other-{i}" for i in range(40))}
+    records = [
+        judged(INT8, wrong=4, side="validation", **other) if isinstance(one, AccuracyRecord)
+        and (one.variant, one.side) == (INT8, "validation") else one
+        for one in whole_run()
+    ]  # fmt: skip
+    choices = build_report(records, title="t").choices
+    assert [choice.row.variant for choice in choices if choice.row] == [FLOAT, INT8]
+
+
+def test_everything_is_written_and_repeats_byte_for_byte(tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        write_report(whole_run(), tmp_path / folder, title="Run", command="threadlite run p.toml")
+    first = sorted(path.name for path in (tmp_path / "first").iterdir())
+    assert first == [
+        "f1-latency.png", "learning-curves.png", "report.csv", "report.html", "report.json",
+        "report.md",
+    ]  # fmt: skip
+    for name in first:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    with Image.open(tmp_path / "first" / "f1-latency.png") as picture:
+        assert picture.width > 800
+    assert (tmp_path / "first" / "report.html").stat().st_size < 5_000_000
+
+
+def test_markdown_csv_and_json_carry_the_figures(tmp_path: Path) -> None:
+    write_report(
+        whole_run(), tmp_path, title="Run", command="threadlite run p.toml", warnings=["cut off"],
+        notes=["int8 is slow because of X"],
+    )  # fmt: skip
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    for expected in (
+        f"**Ship {INT8} on litert 2.3.0.**", "0.900 [", "2.50\u00d7", "FAILED",
+        "threadlite run p.toml",
+        "cut off", "int8 is slow because of X", "Test CPU", "not a phone's", "f" * 64,
+        "its MACCs leave out 3 Erf", "![Weighted F1 against latency",
+    ):  # fmt: skip
+        assert expected in text
+    with (tmp_path / "report.csv").open(encoding="utf-8", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert [line["variant"] for line in lines] == [FLOAT, INT8]
+    assert float(lines[1]["speedup"]) == pytest.approx(2.5)
+    content = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert content["schema_version"] == 1
+    assert content["choices"][0]["row"]["variant"] == INT8
+    assert content["rows"][1]["maccs"] == 84_000_000
+
+
+def test_every_markdown_table_row_has_all_columns(tmp_path: Path) -> None:
+    failure = FailureRecord(
+        variant=INT8, split_method="grouped", environment="one", stage="convert",
+        reason="a | b\nc",
+    )  # fmt: skip
+    write_report([*whole_run(), failure], tmp_path, title="Run")
+    blocks = re.findall(r"(?:^\|.*\n)+", (tmp_path / "report.md").read_text(), re.MULTILINE)
+    assert len(blocks) == 6
+    for block in blocks:
+        columns = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+        assert len(columns) == 1
+    assert r"a \| b c" in blocks[3]
+
+
+def test_markup_in_records_stays_text(tmp_path: Path) -> None:
+    attack = "</script><script>alert(2)</script><img src=x onerror=alert(3)>"
+    failure = FailureRecord(
+        variant=attack, split_method=attack, environment=attack, stage=attack, reason=attack
+    )
+    records = [
+        *whole_run(), failure, training(approach=attack), machine("one", cpu=attack),
+        judged(attack, wrong=1, runtime=attack), timed(attack, 3.0, runtime=attack),
+    ]  # fmt: skip
+    write_report(records, tmp_path, title=attack, command=attack, warnings=[attack], notes=[attack])
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    names = [name for name, _ in page.tags]
+    assert "img" not in names
+    data = [attrs for name, attrs in page.tags if name == "script" and attrs.get("type")]
+    assert names.count("script") == len(data) + 2  # the charts' library and the page's own
+    assert attack in "".join(page.words)
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "<script" not in markdown and "<img" not in markdown
+
+
+def test_page_asks_no_network(tmp_path: Path) -> None:
+    write_report(whole_run(), tmp_path, title="Run")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    for _, attrs in page.tags:
+        assert "src" not in attrs
+        assert (attrs.get("href") or "#").startswith(("#", "data:"))
+    policies = [attrs["content"] or "" for _, attrs in page.tags if "http-equiv" in attrs]
+    assert len(policies) == 1
+    assert policies[0].startswith("default-src 'none'")
+    assert "unsafe-eval" not in policies[0]
+
+
+def test_two_machines_never_share_a_picture(tmp_path: Path) -> None:
+    records = [*whole_run(), machine("two", cpu="Other CPU"), timed(INT8, 3.0, environment="two")]
+    report = build_report(records, title="t")
+    assert [chart["description"] for chart in report.pictures] == [
+        "grouped split, Test CPU, 2 threads",
+        "grouped split, Other CPU, 2 threads",
+    ]
+    assert len(report.variants) == 2
+    other = [row for row in report.rows if row.environment == "two"]
+    assert [row.speedup for row in other] == [None]  # no float time of that machine
+    write_report(records, tmp_path, title="t")
+    assert "not to be compared" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_splits_stand_side_by_side() -> None:
+    other = judged(FLOAT, wrong=2, split_method="stratified")
+    report = build_report([*whole_run(), other], title="t")
+    assert report.comparison is not None
+    assert report.comparison.headers[2:] == ("stratified", "grouped")
+    assert report.comparison.rows[0][2].startswith("0.950")
+    assert report.comparison.rows[0][3].startswith("0.900")
+    assert "flatters" in report.splits
+
+
+@pytest.mark.parametrize("record", [one for one in whole_run()[:6]], ids=lambda one: one.kind)
+def test_one_record_alone_makes_a_report(tmp_path: Path, record: Record) -> None:
+    write_report([record], tmp_path, title="One")
+    assert "1 record" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_no_records_is_said_and_removes_old_pictures(tmp_path: Path) -> None:
+    (tmp_path / "f1-latency.png").write_bytes(b"of an earlier report")
+    write_report([], tmp_path, title="Nothing")
+    for name in ("report.md", "report.html"):
+        assert "nothing was measured" in (tmp_path / name).read_text(encoding="utf-8")
+    assert not (tmp_path / "f1-latency.png").exists()
+
+
+def test_missing_f1_or_latency_is_said() -> None:
+    report = build_report(
+        [machine(), judged(FLOAT, wrong=4), timed(INT8, 8.0, environment="gone")], title="t"
+    )
+    assert report.pictures == ()
+    said = " ".join(report.doubts)
+    assert f"{FLOAT} on litert 2.3.0 (grouped) has no latency" in said
+    assert f"{INT8} on litert 2.3.0 (grouped) has no test F1" in said
+    assert "No record describes the machine gone" in said
+
+
+def test_latest_of_two_measurements_counts() -> None:
+    rows = build_report([machine(), timed(INT8, 8.0), timed(INT8, 9.0)], title="t").rows
+    assert [row.median_ms for row in rows] == [9.0]
+
+
+def test_doubtful_times_are_named() -> None:
+    record = timed(INT8, 8.0, warnings=("never became steady",))
+    assert any("never became steady" in text for text in build_report([record], title="t").doubts)
+
+
+def test_spreadsheet_takes_no_variant_for_a_formula(tmp_path: Path) -> None:
+    write_report([timed("=1+1", 8.0)], tmp_path, title="t")
+    with (tmp_path / "report.csv").open(encoding="utf-8", newline="") as stream:
+        assert next(csv.DictReader(stream))["variant"] == "'=1+1"
+
+
+def test_numbers_and_markdown_are_written_plainly() -> None:
+    assert [as_ms(value) for value in (0.1234, 1.234, 12.34, 1234.0)] == [
+        "0.123", "1.23", "12.3", "1234",
+    ]  # fmt: skip
+    assert as_markdown("a|b\n[x](y) `c` *d*") == r"a\|b [x]\(y) \`c\` \*d\*"

@@ -1,0 +1,227 @@
+"""What the door answers to bad input: one clear message, the right exit code, nothing left."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.threadlite.pictures import write_table
+from threadlite.cli import main
+from threadlite.commands import parse_settings
+from train.errors import UsageError
+
+
+def run(*words: str) -> int:
+    return main(list(words))
+
+
+def message(capsys: pytest.CaptureFixture[str]) -> str:
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err + said.out
+    lines = [line for line in said.err.splitlines() if line.startswith("threadlite: ")]
+    assert len(lines) == 1, said.err
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_table(tmp_path_factory.mktemp("table"), photos=60)
+
+
+def train_words(data: Path, out: Path, *more: str) -> tuple[str, ...]:
+    return ("train", "custom-cnn", "--data", str(data), "--out", str(out), *more)
+
+
+def test_missing_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("data", str(tmp_path / "ghost")) == 1
+    assert "ghost" in message(capsys)
+
+
+def test_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("data", str(tmp_path)) == 1
+    assert str(tmp_path) in message(capsys)
+
+
+def test_one_class_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "Hat").mkdir()
+    for number in range(5):
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(tmp_path / "Hat" / f"{number}.png")
+    assert run("data", str(tmp_path)) == 1
+    assert "Hat" in message(capsys)
+
+
+def test_table_without_the_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "images.csv").write_text("file,class\na,b\n")
+    (tmp_path / "images").mkdir()
+    assert run("data", str(tmp_path)) == 1
+    said = message(capsys)
+    assert "image" in said
+    assert "--image-column" in said
+
+
+def test_label_with_no_images(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("data", str(table), "--classes", "disc,Sock") == 1
+    assert "Sock" in message(capsys)
+
+
+def test_image_bomb_is_reported_and_not_opened(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "bombed"
+    shutil.copytree(table, folder)
+    victim = next((folder / "images").iterdir())
+    Image.new("1", (12_000, 12_000)).save(victim, "PNG")
+    assert run("data", str(folder)) == 0
+    assert victim.stem in capsys.readouterr().out
+
+
+def test_path_that_leaves_the_folder(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "evil"
+    shutil.copytree(table, folder)
+    with (folder / "images.csv").open("a") as stream:
+        stream.write("../../etc/passwd,s1,disc,False\n")
+    assert run("data", str(folder)) == 1
+    assert "../../etc/passwd" in message(capsys)
+
+
+def test_unknown_approach(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("train", "resnet5000", "--data", str(table), "--out", str(tmp_path / "net"))
+    assert run(*words) == 2
+    assert "'resnet5000' is not known; choose from custom-cnn" in message(capsys)
+
+
+def test_unknown_technique(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("optimize", "int3", str(tmp_path), "--out", str(tmp_path / "o")) == 2
+    assert "'int3' is not known; choose from int8" in message(capsys)
+
+
+def test_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("trian")
+    assert caught.value.code == 2
+    assert "invalid choice" in capsys.readouterr().err
+
+
+def test_plan_with_a_misspelt_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text('name = "a"\ntitle = "A"\nsede = 1\n[data]\nsource = "garments"\n')
+    assert run("run", str(plan), "--out", str(tmp_path / "run")) == 1
+    assert "sede: no such key" in message(capsys)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("words", [("--set", "epochs"), ("--set", "=3"), ("--set", "epoch=3")])
+def test_settings_that_cannot_be(
+    words: tuple[str, ...], table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*train_words(table, tmp_path / "net", *words)) == 2
+    assert "--set" in message(capsys)
+
+
+def test_settings_are_toml_values() -> None:
+    found = parse_settings(["epochs=5", "augment.flip=false", "name=plain", "rates=[1, 2]"])
+    assert found == {"epochs": 5, "augment": {"flip": False}, "name": "plain", "rates": [1, 2]}
+    with pytest.raises(UsageError):
+        parse_settings(["epochs"])
+
+
+def test_output_in_the_way(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "net").mkdir()
+    assert run(*train_words(table, tmp_path / "net")) == 2
+    assert "exists already" in message(capsys)
+
+
+def artifact_folder(folder: Path, **changes: object) -> Path:
+    """A folder that looks like an artifact, with some fields of its manifest changed."""
+    folder.mkdir()
+    (folder / "model.tflite").write_bytes(b"TFL3")
+    manifest = {"schema_version": 1, "variant": "custom-cnn.int8.tflite", **changes}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_manifest_of_another_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = artifact_folder(tmp_path / "old", schema_version=7)
+    assert run("bench", str(folder), "--out", str(tmp_path / "r.jsonl")) == 1
+    assert "schema version 7 is not 1" in message(capsys)
+
+
+def test_folder_that_is_no_artifact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("bench", str(tmp_path), "--out", str(tmp_path / "r.jsonl")) == 1
+    assert "is not an artifact" in message(capsys)
+
+
+def test_report_of_no_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("report", str(tmp_path / "ghost.jsonl"), "--out", str(tmp_path / "r")) == 1
+    assert "ghost.jsonl" in message(capsys)
+
+
+def in_a_process(*words: str, limit_bytes: int | None = None, **extra: str) -> tuple[int, str]:
+    """Run the command as a user would, where a limit on the size of files stands for a full disk."""
+
+    def limit() -> None:
+        if limit_bytes is not None:
+            import signal
+
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "threadlite", *words],
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        env={**os.environ, **extra},
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stderr
+
+
+def test_disk_that_is_full(table: Path, tmp_path: Path) -> None:
+    """Files may grow to 64 KiB: too small for the decoded photos and for the network."""
+    code, said = in_a_process(
+        *train_words(table, tmp_path / "net", "--set", "image_size=32", "--set", "epochs=1"),
+        limit_bytes=65_536,
+        THREADLITE_CACHE=str(tmp_path / "cache"),
+    )
+    assert code == 1
+    assert "cannot be written: File too large" in said
+    assert not (tmp_path / "net").exists()
+    assert not list(tmp_path.rglob(".partial-*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount nothing: see below")
+def test_output_folder_that_cannot_be_written(table: Path) -> None:
+    """``/proc`` takes no new folders, not even from root."""
+    code, said = in_a_process(*train_words(table, Path("/proc/net-of-mine"), "--set", "epochs=1",
+                                           "--set", "image_size=32"))  # fmt: skip
+    assert code == 1
+    assert "/proc/net-of-mine" in said
+    assert "cannot be written" in said
+
+
+def test_help_shows_the_way(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("--help")
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    for command in ("data", "train", "optimize", "deploy", "bench", "report", "run", "doctor"):
+        assert f"\n    {command} " in said or f"threadlite {command}" in said
+
+
+def test_data_prints_classes_and_dirt(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("data", str(table)) == 0
+    said = capsys.readouterr().out
+    for label in ("disc", "frame", "stripe"):
+        assert label in said

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from threadlite.plan import read_plan
+from train.approaches import APPROACHES
+from train.errors import ConfigError
+
+PLANS = Path(__file__).resolve().parents[2] / "plans"
+BASE = """
+name = "mine"
+title = "Mine"
+[data]
+source = "garments"
+[[approaches]]
+name = "custom-cnn"
+"""
+
+
+def plan_file(folder: Path, text: str) -> Path:
+    path = folder / "plan.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["demo", "clothing"])
+def test_plans_of_the_house_are_good(name: str) -> None:
+    assert read_plan(PLANS / f"{name}.toml").name == name
+
+
+def test_what_a_plan_leaves_out_has_defaults(tmp_path: Path) -> None:
+    plan = read_plan(plan_file(tmp_path, BASE))
+    assert plan.data.splits == ("grouped",)
+    assert plan.optimize.techniques == ("int8",)
+    assert plan.approaches[0].resolve() == APPROACHES["custom-cnn"]
+
+
+def test_recipe_keys_are_overridden_one_by_one(tmp_path: Path) -> None:
+    text = BASE + "[approaches.recipe]\nepochs = 3\naugment = {flip = false}\n"
+    recipe = read_plan(plan_file(tmp_path, text)).approaches[0].resolve().recipe
+    usual = APPROACHES["custom-cnn"].recipe
+    assert recipe.epochs == 3
+    assert recipe.augment.flip is False
+    assert recipe.augment.min_area == usual.augment.min_area
+    assert recipe.learning_rate == usual.learning_rate
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BASE.replace("title", "titel"), "titel: no such key"),
+        (BASE + "[benhc]\nrounds = 3\n", "benhc: no such key"),
+        (BASE + "[bench]\nround = 3\n", r"bench\.round: no such key"),
+        (BASE.replace("custom-cnn", "custom-cmm"), "'custom-cmm' is not known; choose from"),
+        (BASE + "[optimize]\ntechniques = ['int4']\n", "'int4' is not known; choose from int8"),
+        (BASE + "[optimize.settings.int8]\ncalibration = 1\n", "int8: .*calibration"),
+        (BASE + "[bench]\nruntimes = ['coreml']\n", "'coreml' is not known; choose from litert"),
+        (BASE + "[approaches.recipe]\nepoch = 3\n", "epoch"),
+        (BASE + "[approaches.recipe]\nepochs = 0\n", "trains nothing"),
+        (BASE + "[approaches.recipe]\nlearning_rate = nan\n", "learning_rate"),
+        (BASE + "[[approaches]]\nname = 'custom-cnn'\n", "named twice"),
+        (BASE.replace('"mine"', '"../mine"'), "name: "),
+        (BASE.replace('"garments"', "3"), r"data\.source: "),
+        ("schema_version = 2\n" + BASE, "schema_version: "),
+        ("not toml", "is not TOML"),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        read_plan(plan_file(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_plan_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_plan(tmp_path / "ghost.toml")

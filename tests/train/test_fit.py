@@ -1,0 +1,162 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from train.artifact import HISTORY_NAME, open_artifact
+from train.checkpoint import LOG_NAME
+from train.errors import ArtifactError, ConfigError, DataError
+from train.fit import Training, load_sides, train_approach
+from train.keras_file import load_keras
+from train.metrics import weighted_f1
+from train.predict import predict
+from train.progress import Silent
+
+Make = Callable[..., Training]
+
+
+class Cut(Exception):
+    """Stands for the power going off."""
+
+
+class CutAfter(Silent):
+    """Ends the training right after it has said so many epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.left = epochs
+
+    def say(self, line: str) -> None:
+        if line.startswith("epoch"):
+            self.left -= 1
+            if self.left == 0:
+                raise Cut
+
+
+def test_training_learns_and_keeps_its_best_weights(shapes_training: Make, tmp_path: Path) -> None:
+    training = shapes_training(epochs=10)
+    artifact = train_approach(training, tmp_path / "net", checkpoints=tmp_path / "ck")
+    history = json.loads((artifact.folder / HISTORY_NAME).read_text())
+    scores = [epoch["validation_f1"] for epoch in history["epochs"]]
+    assert max(scores) > 0.8  # chance is 0.33
+    sides = load_sides(training, Silent())
+    predictions = predict(load_keras(artifact.payload), sides.validation_pixels).argmax(axis=1)
+    kept = weighted_f1(sides.validation_truths, predictions.tolist(), 3)
+    assert kept == pytest.approx(max(scores), abs=1e-9)
+    assert not (tmp_path / "ck").exists()
+
+
+def test_cut_off_training_ends_with_the_same_bytes(shapes_training: Make, tmp_path: Path) -> None:
+    training = shapes_training(epochs=3)
+    whole = train_approach(training, tmp_path / "whole", checkpoints=tmp_path / "ck1")
+    for _ in range(2):
+        with pytest.raises(Cut):
+            train_approach(
+                training, tmp_path / "cut", checkpoints=tmp_path / "ck2", progress=CutAfter(1)
+            )
+    assert not (tmp_path / "cut").exists()
+    assert len(json.loads((tmp_path / "ck2" / LOG_NAME).read_text())["epochs"]) == 2
+    cut = train_approach(training, tmp_path / "cut", checkpoints=tmp_path / "ck2")
+    assert cut.manifest == whole.manifest
+
+
+def test_checkpoints_of_another_training_are_refused(shapes_training: Make, tmp_path: Path) -> None:
+    with pytest.raises(Cut):
+        train_approach(
+            shapes_training(), tmp_path / "a", checkpoints=tmp_path / "ck", progress=CutAfter(1)
+        )
+    with pytest.raises(ArtifactError, match="holds a training with other settings"):
+        train_approach(
+            shapes_training(learning_rate=1e-4), tmp_path / "a", checkpoints=tmp_path / "ck"
+        )
+
+
+def test_patience_stops_a_training_that_gets_no_better(
+    shapes_training: Make, tmp_path: Path
+) -> None:
+    training = shapes_training(epochs=30, patience=2, learning_rate=1e-12)
+    artifact = train_approach(training, tmp_path / "net", checkpoints=tmp_path / "ck")
+    history = json.loads((artifact.folder / HISTORY_NAME).read_text())
+    assert len(history["epochs"]) < 10
+
+
+def test_loss_that_is_no_number_stops_with_a_cure(shapes_training: Make, tmp_path: Path) -> None:
+    training = shapes_training(learning_rate=1e30)
+    with pytest.raises(ConfigError, match=r"lower learning_rate \(now 1e\+30\)"):
+        train_approach(training, tmp_path / "net", checkpoints=tmp_path / "ck")
+    assert not (tmp_path / "net").exists()
+
+
+def test_head_alone_is_fitted_to_frozen_features(shapes_training: Make, tmp_path: Path) -> None:
+    training = shapes_training(epochs=0, head_first=True)
+    artifact = train_approach(training, tmp_path / "net", checkpoints=tmp_path / "ck")
+    history = json.loads((artifact.folder / HISTORY_NAME).read_text())
+    sides = load_sides(training, Silent())
+    predictions = predict(load_keras(artifact.payload), sides.validation_pixels).argmax(axis=1)
+    kept = weighted_f1(sides.validation_truths, predictions.tolist(), 3)
+    assert kept == pytest.approx(history["head_validation_f1"])
+    assert history["epochs"] == []
+    assert kept > 0.5  # random features and a linear head: above chance, 0.33
+
+
+def test_manifest_tells_all_that_made_it(shapes_training: Make, tmp_path: Path) -> None:
+    training = shapes_training(epochs=1)
+    made = train_approach(training, tmp_path / "net", checkpoints=tmp_path / "ck").manifest
+    assert open_artifact(tmp_path / "net").manifest == made
+    assert made.variant == "custom-cnn.float.keras"
+    assert made.dataset.fingerprint == training.dataset.fingerprint
+    assert made.steps[0].config["recipe"]["epochs"] == 1  # type: ignore[index,call-overload]
+    assert made.weights.source == "random"
+    assert str(tmp_path) not in made.model_dump_json()
+
+
+def test_frozen_prefix_of_no_layer_is_refused(shapes_training: Make, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="frozen prefix 'trunk' names no layer"):
+        train_approach(
+            shapes_training(frozen=("trunk",)), tmp_path / "net", checkpoints=tmp_path / "ck"
+        )
+
+
+def test_frozen_layers_keep_their_weights(shapes_training: Make, tmp_path: Path) -> None:
+    one = train_approach(
+        shapes_training(epochs=1, frozen=("stem",), freeze_batch_norm=True),
+        tmp_path / "one",
+        checkpoints=tmp_path / "ck",
+    )
+    two = train_approach(
+        shapes_training(epochs=2, frozen=("stem",), freeze_batch_norm=True),
+        tmp_path / "two",
+        checkpoints=tmp_path / "ck",
+    )
+    models = [load_keras(artifact.payload) for artifact in (one, two)]
+    for layer in models[0].layers:
+        first, second = layer.get_weights(), models[1].get_layer(layer.name).get_weights()
+        same = all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+        if first:
+            kept = layer.name.startswith("stem") or "bn" in layer.name or "norm" in layer.name
+            assert same == kept, layer.name
+
+
+def test_batch_larger_than_the_photos_is_refused(shapes_training: Make, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"batch_size 500 is more than the \d+ training photos"):
+        train_approach(
+            shapes_training(batch_size=500), tmp_path / "net", checkpoints=tmp_path / "ck"
+        )
+
+
+def test_folder_in_the_way_is_kept(shapes_training: Make, tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    with pytest.raises(ArtifactError, match="exists already"):
+        train_approach(shapes_training(), tmp_path / "net", checkpoints=tmp_path / "ck")
+
+
+def test_empty_side_is_said(shapes_training: Make, tmp_path: Path) -> None:
+    training = shapes_training()
+    bare = training.split.model_copy(update={"validation": ()})
+    with pytest.raises(DataError, match="leave a side of the split empty"):
+        train_approach(
+            Training(**{**vars(training), "split": bare}),
+            tmp_path / "net",
+            checkpoints=tmp_path / "ck",
+        )

@@ -1,0 +1,88 @@
+"""Keras files repeat byte for byte and run no code from outside."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from train.backend import keras
+from train.errors import ArtifactError
+from train.keras_file import load_keras, save_keras
+from train.storage import digest_of_file
+
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from train.backend import keras
+from train.keras_file import save_keras
+k = keras()
+for _ in range(int(sys.argv[2])):  # so that automatic layer names would differ, were any used
+    k.layers.Conv2D(2, 3)
+pixels = k.Input((8, 8, 3), name="pixels")
+x = k.layers.Conv2D(4, 3, name="stem")(pixels)
+x = k.layers.BatchNormalization(name="norm")(x)
+x = k.layers.GlobalAveragePooling2D(name="features")(x)
+model = k.Model(pixels, k.layers.Dense(2, name="logits")(x), name="tiny")
+generator = np.random.default_rng(0)
+model.set_weights([generator.normal(size=w.shape).astype("float32") for w in model.get_weights()])
+save_keras(model, Path(sys.argv[1]))
+"""
+
+
+def _tiny_model():
+    pixels = keras().Input((8, 8, 3), name="pixels")
+    x = keras().layers.Conv2D(4, 3, name="stem")(pixels)
+    x = keras().layers.GlobalAveragePooling2D(name="features")(x)
+    return keras().Model(pixels, keras().layers.Dense(2, name="logits")(x), name="tiny")
+
+
+def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    for number in (0, 3):
+        target = str(tmp_path / f"{number}.keras")
+        subprocess.run([sys.executable, "-c", WRITER, target, str(number)], check=True, cwd=root)
+    assert digest_of_file(tmp_path / "0.keras") == digest_of_file(tmp_path / "3.keras")
+
+
+def test_a_network_comes_back_with_its_weights_and_without_its_optimizer(tmp_path: Path) -> None:
+    model = _tiny_model()
+    save_keras(model, tmp_path / "plain.keras")
+    model.compile("adam", "mse")
+    model.fit(np.zeros((2, 8, 8, 3)), np.zeros((2, 2)), verbose=0)
+    before = model.get_weights()
+    save_keras(model, tmp_path / "fitted.keras")
+    found = load_keras(tmp_path / "fitted.keras")
+    for ours, theirs in zip(before, found.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    sizes = [(tmp_path / name).stat().st_size for name in ("plain.keras", "fitted.keras")]
+    assert sizes[0] == sizes[1]
+
+
+def test_saving_twice_after_touching_the_clock_repeats(tmp_path: Path) -> None:
+    model = _tiny_model()
+    save_keras(model, tmp_path / "first.keras")
+    save_keras(load_keras(tmp_path / "first.keras"), tmp_path / "second.keras")
+    assert digest_of_file(tmp_path / "first.keras") == digest_of_file(tmp_path / "second.keras")
+
+
+def test_lambda_layers_are_refused_by_name(tmp_path: Path) -> None:
+    pixels = keras().Input((4,), name="pixels")
+    model = keras().Model(pixels, keras().layers.Lambda(lambda x: x + 1, name="sneaky")(pixels))
+    model.save(tmp_path / "model.keras", save_format="keras")
+    with pytest.raises(ArtifactError, match="layer 'sneaky' is a Lambda"):
+        load_keras(tmp_path / "model.keras")
+
+
+def test_missing_truncated_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.keras"
+    save_keras(_tiny_model(), whole)
+    cut = tmp_path / "cut.keras"
+    cut.write_bytes(whole.read_bytes()[:-200])
+    empty = tmp_path / "empty.keras"
+    empty.touch()
+    for path in (tmp_path / "none.keras", cut, empty):
+        with pytest.raises(ArtifactError, match=path.name):
+            load_keras(path)

@@ -1,0 +1,103 @@
+"""``threadlite bench``: F1, latency and cost of variants, as records."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.accuracy import measure_accuracy
+from bench.cost import measure_cost
+from bench.environment import describe_environment
+from bench.latency import measure_latencies
+from bench.record import FailureRecord, Record, write_records
+from deploy.runtime import runtime_for
+from threadlite.commands import reopen_dataset
+from threadlite.console import Display
+from train.artifact import Artifact, open_artifact
+from train.dataset import Dataset
+from train.errors import ThreadliteError, UsageError
+from train.pixels import load_pixels
+from train.splits import select
+
+
+def bench_artifacts(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    source: str | None,
+    threads: int,
+    rounds: int,
+    display: Display,
+) -> int:
+    """Measure every variant given and write the records; return their number.
+
+    A trained Keras network among them gives the MACCs and parameters of the variants made from
+    it; it is not timed itself, for no phone runs it.
+
+    Raises:
+        UsageError: there is no variant, or ``rounds`` or ``threads`` is below 1.
+        ConfigError: the photos are not those of an artifact.
+    """
+    if rounds < 1 or threads < 1:
+        raise UsageError(f"--rounds and --threads must be 1 or more, got {rounds} and {threads}")
+    given = [open_artifact(folder) for folder in folders]
+    variants = [artifact for artifact in given if artifact.manifest.name.format != "keras"]
+    if not variants:
+        raise UsageError(
+            "bench needs at least one .tflite or .onnx artifact; see threadlite optimize"
+        )
+    parents = {a.manifest.payload_sha256: a for a in given if a not in variants}
+    environment = describe_environment()
+    machine = environment.environment
+    records: list[Record] = [environment]
+    dataset = reopen_dataset(variants[0], source, display)
+    for variant in variants:
+        parent = next(
+            (parents[step.parent_sha256] for step in variant.manifest.steps
+             if step.parent_sha256 in parents), None,
+        )  # fmt: skip
+        if parent is not None:
+            records.append(measure_cost(variant, parent, machine))
+        records += _accuracies(variant, dataset, machine, threads, display)
+    pairs = [(variant, runtime_for(variant.manifest.name.format)) for variant in variants]
+    display.say(f"timing {len(pairs)} variants, interleaved")
+    picture = select(dataset.photos, variants[0].split().validation[:1])[0].path
+    records += measure_latencies(
+        pairs, threads=threads, rounds=rounds, environment=machine, picture=picture
+    )
+    write_records(out, records)
+    return len(records)
+
+
+def _accuracies(
+    variant: Artifact, dataset: Dataset, machine: str, threads: int, display: Display
+) -> list[Record]:
+    runtime = runtime_for(variant.manifest.name.format)
+    records: list[Record] = []
+    for side in ("validation", "test"):
+        display.say(f"{side} F1 of {variant.manifest.variant} under {runtime}")
+        photos = select(dataset.photos, getattr(variant.split(), side))
+        pixels = load_pixels(photos, variant.manifest.pixels)
+        try:
+            records.append(
+                measure_accuracy(
+                    variant,
+                    runtime,
+                    photos,
+                    pixels,
+                    side="validation" if side == "validation" else "test",
+                    environment=machine,
+                    threads=threads,
+                )  # fmt: skip
+            )
+        except ThreadliteError as error:
+            records.append(
+                FailureRecord(
+                    variant=variant.manifest.variant,
+                    variant_sha256=variant.manifest.payload_sha256,
+                    split_method=variant.manifest.split.method,
+                    environment=machine,
+                    stage="accuracy",
+                    runtime=runtime,
+                    reason=str(error),
+                )
+            )
+    return records

@@ -1,0 +1,90 @@
+"""``threadlite deploy``: variants that agree with their parent go into a bundle."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from deploy.bundle import write_bundle
+from deploy.parity import require_parity
+from optimize.convert import export_float
+from threadlite.commands import reopen_dataset
+from threadlite.console import Display
+from train.artifact import Artifact, open_artifact
+from train.errors import UsageError
+from train.keras_file import load_keras
+from train.pixels import load_pixels
+from train.predict import predict
+from train.splits import select
+
+PARITY_PHOTOS = 256
+
+
+def deploy_bundle(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    parent: Path | None,
+    source: str | None,
+    threads: int,
+    display: Display,
+) -> Iterator[str]:
+    """Check and bundle; yield a line for each variant that agrees with its parent.
+
+    Args:
+        folders: one trained network, or variants of one.
+        out: of the bundle; must not exist.
+        parent: the trained network, where ``folders`` are variants.
+        source: the photos; by default what the network was trained on.
+        threads: of the runtimes.
+        display: shows progress.
+
+    Raises:
+        UsageError: the artifacts do not belong together, or the parent is not given.
+        ParityError: a variant does not compute what its parent computes.
+    """
+    given = [open_artifact(folder) for folder in folders]
+    network = _network(given, parent)
+    dataset = reopen_dataset(network, source, display)
+    photos = select(dataset.photos, network.split().validation[:PARITY_PHOTOS])
+    pixels = load_pixels(photos, network.manifest.pixels)
+    expected = predict(load_keras(network.payload), pixels)
+    with tempfile.TemporaryDirectory(prefix="threadlite-") as scratch:
+        variants = _variants(given, network, Path(scratch))
+        for variant in variants:
+            found = require_parity(variant, expected, pixels, threads=threads)
+            yield (
+                f"{variant.manifest.variant} under {found.runtime}: same class on"
+                f" {found.argmax_agreement:.1%} of {found.images} photos,"
+                f" largest difference {found.max_difference:.2g}"
+            )
+        write_bundle(variants, out)
+
+
+def _network(given: Sequence[Artifact], parent: Path | None) -> Artifact:
+    trained = [artifact for artifact in given if artifact.manifest.name.format == "keras"]
+    if parent is not None:
+        trained.append(open_artifact(parent))
+    if len({artifact.manifest.payload_sha256 for artifact in trained}) != 1:
+        raise UsageError(
+            f"deploy needs one trained network to compare with, got {len(trained)};"
+            " name it with --parent"
+        )
+    network = trained[0]
+    for artifact in given:
+        chain = {step.parent_sha256 for step in artifact.manifest.steps}
+        if artifact.manifest.name.format != "keras" and (
+            network.manifest.payload_sha256 not in chain
+        ):
+            raise UsageError(
+                f"{artifact.folder} ({artifact.manifest.variant}) was not made from"
+                f" {network.folder}; bundle variants of one network"
+            )
+    return network
+
+
+def _variants(given: Sequence[Artifact], network: Artifact, scratch: Path) -> list[Artifact]:
+    """Return the variants given, or the network's float exports where none is."""
+    made = [artifact for artifact in given if artifact.manifest.name.format != "keras"]
+    if made:
+        return made
+    return [export_float(network, target, scratch / target) for target in ("tflite", "onnx")]

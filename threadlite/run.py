@@ -1,0 +1,174 @@
+"""A whole plan: train, optimize, deploy, bench and report, each step once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from bench.environment import describe_environment
+from bench.record import FailureRecord, ParityRecord, Record, write_records
+from threadlite.plan import Plan
+from threadlite.steps import Steps
+from threadlite.workspace import Workspace, step_key
+from train.artifact import Artifact
+from train.errors import ParityError, ThreadliteError
+from train.progress import Progress
+from train.sources import open_dataset
+from train.storage import digest_of
+from train.variant import Format
+
+RECORDS_NAME = "records.jsonl"
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """How many steps were done now, and how many were found done."""
+
+    made: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+
+    def count(self, name: str, was_there: bool) -> None:
+        """Take note of one step."""
+        (self.found if was_there else self.made).append(name)
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What a run left.
+
+    Attributes:
+        report: the page to open.
+        records: the file of all records.
+        bundles: the folders that an app takes.
+        failures: variants that could not be made or do not follow their parent.
+        tally: what was done and what was found done.
+    """
+
+    report: Path
+    records: Path
+    bundles: list[Path]
+    failures: list[FailureRecord]
+    tally: Tally
+
+
+def run_plan(plan: Plan, folder: Path, *, progress: Progress, command: str) -> Outcome:
+    """Carry out ``plan`` in ``folder``, going on from what is there.
+
+    Args:
+        plan: what to do.
+        folder: the workspace; made where it is missing.
+        progress: told of every step.
+        command: how the user can make it again, for the report.
+
+    Raises:
+        ThreadliteError: the photos cannot be read, a training fails, or the folder cannot be
+            written. A variant that cannot be converted or run is a record, and the run goes on.
+    """
+    tally = Tally()
+    workspace = Workspace(folder=folder, done=tally.count)
+    workspace.clean()
+    options = plan.data.options(seed=plan.seed)
+    progress.begin("reading photos", 0)
+    dataset = open_dataset(plan.data.source, options, advance=progress.advance)
+    environment = describe_environment()
+    steps = Steps(
+        plan=plan,
+        dataset=dataset,
+        workspace=workspace,
+        progress=progress,
+        environment=environment,
+    )
+    run = _Run(steps=steps, records=[environment])
+    for method in plan.data.splits:
+        split = steps.split(method)
+        for section in plan.approaches:
+            artifact = steps.train(section, split)
+            run.take(steps.training_record(artifact))
+            run.take(steps.cost(artifact, artifact))
+            run.make_variants(artifact)
+    run.take(steps.latency(run.variants) if run.variants else [])
+    workspace.forget_checkpoints()
+    records = folder / RECORDS_NAME
+    write_records(records, run.records)
+    report = _report(plan, steps, run.records, command)
+    failures = [record for record in run.records if isinstance(record, FailureRecord)]
+    return Outcome(
+        report=report, records=records, bundles=run.bundles, failures=failures, tally=tally
+    )
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """What has come about so far."""
+
+    steps: Steps
+    records: list[Record]
+    variants: list[Artifact] = field(default_factory=list)
+    bundles: list[Path] = field(default_factory=list)
+
+    def take(self, made: Sequence[Record]) -> None:
+        """Keep records, in order."""
+        self.records.extend(made)
+
+    def make_variants(self, parent: Artifact) -> None:
+        """Make and judge every variant of a trained network, and bundle those that pass."""
+        plan = self.steps.plan
+        makers: dict[str, Callable[[Format], Artifact]] = {
+            "float": partial(self.steps.export, parent),
+            **{
+                name: partial(self.steps.optimize, name, parent)
+                for name in plan.optimize.techniques
+            },
+        }
+        for label, make in makers.items():
+            passed = []
+            for target in plan.deploy.formats:
+                variant = self._attempt(parent, label, target, make)
+                if variant is not None:
+                    passed.append(variant)
+            if passed:
+                method = parent.manifest.split.method
+                name = f"{parent.manifest.name.network}.{label}.{method}"
+                self.bundles.append(self.steps.bundle(name, passed))
+
+    def _attempt(
+        self, parent: Artifact, label: str, target: Format, make: Callable[[Format], Artifact]
+    ) -> Artifact | None:
+        """Make one variant and judge it; a failure becomes a record."""
+        try:
+            variant = make(target)
+            judged = self.steps.parity(variant, parent)
+            self.take(judged)
+            _require(judged)
+            self.take(self.steps.cost(variant, parent))
+            for side in ("validation", "test"):
+                self.take(self.steps.accuracy(variant, side))
+        except ThreadliteError as error:
+            name = parent.manifest.name
+            self.take([self.steps.failure(error, parent, f"{name.network}.{label}.{target}")])
+            return None
+        self.variants.append(variant)
+        return variant
+
+
+def _require(judged: Sequence[Record]) -> None:
+    for record in judged:
+        if isinstance(record, ParityRecord) and not record.passed:
+            raise ParityError(
+                f"{record.variant} under {record.runtime} agrees with its parent on"
+                f" {record.argmax_agreement:.1%} of {record.images} photos (largest difference"
+                f" {record.max_difference:.3g}): it is not deployed"
+            )
+
+
+def _report(plan: Plan, steps: Steps, records: Sequence[Record], command: str) -> Path:
+    """Write the report, unless the one of these records is there."""
+    lines = digest_of([record.model_dump(mode="json") for record in records])
+    key = step_key("bench.report", {"records": lines, "title": plan.title, "command": command})
+
+    def make(folder: Path) -> None:
+        from bench.report import write_report
+
+        write_report(records, folder, title=plan.title, command=command)
+
+    return steps.workspace.only_folder("report", key, make) / "report.html"

@@ -1,0 +1,250 @@
+"""The steps of a run: each names all that goes into it, and is done once for equal inputs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.runtime import runtime_for
+from optimize.techniques import TECHNIQUES
+
+from bench.record import EnvironmentRecord, FailureRecord, Record
+from bench.training import training_record
+from threadlite.plan import ApproachSection, Plan
+from threadlite.workspace import Workspace, step_key
+from train.artifact import Artifact
+from train.dataset import Dataset, Photo
+from train.errors import ThreadliteError
+from train.fit import Training, train_approach
+from train.pixels import load_pixels
+from train.progress import Progress
+from train.splits import Split, SplitMethod, read_split, select, split_photos, write_split
+from train.storage import whole_file
+from train.variant import Format
+
+CALIBRATION_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """The steps of one plan on one dataset, in one workspace."""
+
+    plan: Plan
+    dataset: Dataset
+    workspace: Workspace
+    progress: Progress
+    environment: EnvironmentRecord
+
+    def split(self, method: SplitMethod) -> Split:
+        """Divide the photos."""
+        inputs = {
+            "dataset": self.dataset.fingerprint, "method": method, "seed": self.plan.seed
+        }  # fmt: skip
+
+        def make(path: Path) -> None:
+            divided = split_photos(self.dataset.photos, method=method, seed=self.plan.seed)
+            with whole_file(path) as draft:
+                write_split(draft, divided)
+
+        key = step_key("train.splits", inputs)
+        return read_split(self.workspace.file(f"splits/{method}.json", key, make))
+
+    def train(self, section: ApproachSection, split: Split) -> Artifact:
+        """Train one approach under one split; a training that was cut off goes on."""
+        training = Training(
+            name=section.name,
+            approach=section.resolve(),
+            dataset=self.dataset,
+            split=split,
+            seed=self.plan.seed,
+            weights=section.weights,
+        )
+        key = step_key("train.fit", {"training": training.key})
+
+        def make(folder: Path) -> Artifact:
+            checkpoints = self.workspace.checkpoints(key)
+            return train_approach(training, folder, checkpoints=checkpoints, progress=self.progress)
+
+        return self.workspace.artifact(f"{section.name}.{split.method}", key, make)
+
+    def training_record(self, artifact: Artifact) -> list[Record]:
+        """Record a training, with the machine that it ran on."""
+        return self._records(
+            "training",
+            artifact,
+            "bench.training",
+            {},
+            lambda: [training_record(artifact, self.dataset, environment=self._machine)],
+        )
+
+    def export(self, parent: Artifact, target: Format) -> Artifact:
+        """Convert a trained network in float."""
+        key = step_key(
+            "optimize.convert", {"parent": parent.manifest.payload_sha256, "target": target}
+        )
+
+        def make(folder: Path) -> Artifact:
+            from optimize.convert import export_float
+
+            return export_float(parent, target, folder)
+
+        name = f"{parent.manifest.name.as_format(target)}.{parent.manifest.split.method}"
+        return self.workspace.artifact(name, key, make)
+
+    def optimize(self, technique: str, parent: Artifact, target: Format) -> Artifact:
+        """Apply one technique to a trained network."""
+        config = self.plan.optimize.config_of(technique)
+        _, function = TECHNIQUES[technique]
+        inputs = {
+            "parent": parent.manifest.payload_sha256, "target": target, "config": asdict(config),
+            "split": parent.manifest.split.sha256,
+        }  # fmt: skip
+
+        def make(folder: Path) -> Artifact:
+            photos = calibration_photos(
+                self.dataset, parent.split(), count=config.calibration_photos
+            )
+            pixels = load_pixels(photos, parent.manifest.pixels)
+            ids = [photo.photo_id for photo in photos]
+            made: Artifact = function(parent, target, pixels, ids, folder, config)
+            return made
+
+        name = (
+            f"{parent.manifest.name.as_format(target)}.{technique}.{parent.manifest.split.method}"
+        )
+        return self.workspace.artifact(name, step_key(function.__module__, inputs), make)
+
+    def parity(self, variant: Artifact, parent: Artifact) -> list[Record]:
+        """Compare a variant with the network it was made from, on validation photos."""
+
+        def make() -> list[Record]:
+            from bench.parity import parity_record
+
+            photos = self._side(variant, "validation")[: self.plan.deploy.parity_photos]
+            pixels = load_pixels(photos, variant.manifest.pixels)
+            return [
+                parity_record(
+                    variant, parent, pixels, environment=self._machine, threads=self._threads
+                )
+            ]
+
+        inputs = {
+            "parent": parent.manifest.payload_sha256, "photos": self.plan.deploy.parity_photos
+        }  # fmt: skip
+        return self._records("parity", variant, "bench.parity", inputs, make)
+
+    def cost(self, variant: Artifact, parent: Artifact) -> list[Record]:
+        """Count a variant's MACCs, parameters and bytes."""
+
+        def make() -> list[Record]:
+            from bench.cost import measure_cost
+
+            return [measure_cost(variant, parent, self._machine)]
+
+        inputs = {"parent": parent.manifest.payload_sha256}
+        return self._records("cost", variant, "bench.cost", inputs, make)
+
+    def accuracy(self, variant: Artifact, side: Any) -> list[Record]:
+        """Judge a variant under its own runtime on ``validation`` or ``test``."""
+        runtime = runtime_for(variant.manifest.name.format)
+
+        def make() -> list[Record]:
+            from bench.accuracy import measure_accuracy
+
+            photos = self._side(variant, side)
+            pixels = load_pixels(photos, variant.manifest.pixels)
+            self.progress.say(f"{side} F1 of {variant.manifest.variant} under {runtime}")
+            return [
+                measure_accuracy(
+                    variant,
+                    runtime,
+                    photos,
+                    pixels,
+                    side=side,
+                    environment=self._machine,
+                    threads=self._threads,
+                )
+            ]
+
+        return self._records(f"{side}-f1", variant, "bench.accuracy", {"side": side}, make)
+
+    def latency(self, variants: Sequence[Artifact]) -> list[Record]:
+        """Time all variants together, interleaved; a variant more or less times all again."""
+        from bench.latency import measure_latencies
+
+        pairs = [(variant, runtime_for(variant.manifest.name.format)) for variant in variants]
+        inputs = {
+            "variants": [variant.manifest.payload_sha256 for variant in variants],
+            "threads": self._threads, "rounds": self.plan.bench.rounds, "machine": self._machine,
+        }  # fmt: skip
+
+        def make() -> list[Record]:
+            self.progress.say(f"timing {len(pairs)} variants, interleaved")
+            return list(
+                measure_latencies(
+                    pairs,
+                    threads=self._threads,
+                    rounds=self.plan.bench.rounds,
+                    environment=self._machine,
+                    picture=self._side(variants[0], "validation")[0].path,
+                )
+            )
+
+        key = step_key("bench.latency", inputs)
+        return self.workspace.records("latency", key, make)
+
+    def bundle(self, name: str, variants: Sequence[Artifact]) -> Path:
+        """Write the folder that an app takes."""
+        from deploy.bundle import write_bundle
+
+        key = step_key("deploy.bundle", {"variants": [v.manifest.payload_sha256 for v in variants]})
+        return self.workspace.file(
+            f"bundles/{name}", key, lambda folder: write_bundle(variants, folder)
+        )
+
+    def failure(self, error: ThreadliteError, parent: Artifact, name: str) -> FailureRecord:
+        """Return the record of a variant that could not be made or judged."""
+        return FailureRecord(
+            variant=name,
+            split_method=parent.manifest.split.method,
+            environment=self._machine,
+            stage=type(error).__name__,
+            reason=str(error),
+        )
+
+    @property
+    def _machine(self) -> str:
+        return self.environment.environment
+
+    @property
+    def _threads(self) -> int:
+        return self.plan.bench.threads
+
+    def _side(self, artifact: Artifact, side: str) -> list[Photo]:
+        return select(self.dataset.photos, getattr(artifact.split(), side))
+
+    def _records(
+        self,
+        what: str,
+        artifact: Artifact,
+        module: str,
+        inputs: dict[str, Any],
+        make: Callable[[], list[Record]],
+    ) -> list[Record]:
+        whole = {
+            **inputs,
+            "variant": artifact.manifest.payload_sha256,
+            "split": artifact.manifest.split.sha256,
+            "machine": self._machine,
+            "threads": self._threads,
+        }
+        name = f"{what}.{artifact.manifest.variant}.{artifact.manifest.split.method}"
+        return self.workspace.records(name, step_key(module, whole), make)
+
+
+def calibration_photos(dataset: Dataset, split: Split, *, count: int) -> list[Photo]:
+    """Return ``count`` training photos, drawn at random from the same seed every time."""
+    import random
+
+    photos = select(dataset.photos, split.train)
+    return random.Random(CALIBRATION_SEED).sample(photos, min(count, len(photos)))

@@ -1,0 +1,202 @@
+"""From what the user names to a dataset: ``clothing``, ``garments`` or a path.
+
+Dirt is reported and never fatal; only a source that cannot serve at all is refused.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from train.dataset import Dataset, Dirt, Photo, SourceOptions
+from train.dirt import conflicting_duplicates, exact_duplicates, near_duplicates
+from train.download import clothing_folder, download_clothing
+from train.errors import ArtifactError, DataError
+from train.fetch import Received
+from train.listing import Listing, list_source
+from train.scan import scan_files
+from train.scan_cache import FileFacts
+from train.storage import cache_folder, digest_of, whole_folder
+
+CLOTHING_VARIABLE = "THREADLITE_CLOTHING"
+_DEFAULT_OPTIONS = SourceOptions()
+_TOP = re.compile(r"top(\d+)", re.IGNORECASE)
+
+
+def open_dataset(
+    source: str,
+    options: SourceOptions = _DEFAULT_OPTIONS,
+    *,
+    advance: Callable[[int], None] | None = None,
+    received: Received | None = None,
+) -> Dataset:
+    """Return the labelled, readable photos of ``source`` and what is wrong with the rest.
+
+    Args:
+        source: ``clothing``, ``garments``, a table's path, or the path of a folder with a table
+            in it or with one subfolder a class.
+        options: columns, classes and labels to drop.
+        advance: called with the number of files just looked at, for a progress bar.
+        received: called with bytes so far and bytes in all (``None`` where unknown), should the
+            clothing dataset have to be downloaded.
+
+    Raises:
+        DataError: the source cannot serve: missing, empty, a broken table, fewer than two
+            classes, a class without photos.
+    """
+    listing = list_source(_folder_of(source, options, received), options)
+    paths = [photo.path for photo in listing.listed] + list(listing.leftover.values())
+    facts = scan_files(paths, advance=advance)
+    photos = [
+        Photo(
+            photo_id=photo.photo_id,
+            path=photo.path,
+            label=photo.label,
+            sender=photo.sender,
+            sha256=facts[photo.path].sha256,
+        )
+        for photo in sorted(listing.listed, key=lambda photo: photo.photo_id)
+        if not facts[photo.path].problem
+    ]
+    labels = _chosen_labels(listing, photos, options)
+    kept = tuple(photo for photo in photos if photo.label in labels)
+    left_out = Counter(photo.label for photo in photos if photo.label not in labels)
+    return Dataset(
+        name=source if source in ("clothing", "garments") else listing.name,
+        photos=kept,
+        labels=tuple(sorted(labels)),
+        fingerprint=fingerprint_of(kept),
+        dirt=_dirt(listing, kept, facts, left_out),
+        unlabelled=tuple(
+            path for _, path in sorted(listing.leftover.items()) if not facts[path].problem
+        ),
+    )
+
+
+def fingerprint_of(photos: Sequence[Photo]) -> str:
+    """Return the SHA-256 over every photo's id, digest, label and sender, wherever they lie."""
+    return digest_of(
+        sorted([photo.photo_id, photo.sha256, photo.label, photo.sender] for photo in photos)
+    )
+
+
+def _folder_of(source: str, options: SourceOptions, received: Received | None) -> Path:
+    if source == "garments":
+        return _garments_folder(options.seed)
+    if source != "clothing":
+        return Path(source).expanduser().absolute()
+    named = os.environ.get(CLOTHING_VARIABLE)
+    if not named:
+        folder = clothing_folder()
+        return folder if folder.is_dir() else download_clothing(folder, received=received)
+    folder = Path(named).expanduser().absolute()
+    if not folder.exists():
+        raise DataError(
+            f"{CLOTHING_VARIABLE} names {named!r}, which is not there: set it to the folder of"
+            " the clothing dataset, or unset it to have the dataset downloaded"
+        )
+    return folder
+
+
+def _garments_folder(seed: int) -> Path:
+    """Return the rendered garments, rendering them the first time."""
+    from train import garments
+
+    folder = cache_folder() / "garments" / f"{garments.GARMENTS_VERSION}-{seed}"
+    if not folder.is_dir():
+        try:
+            with whole_folder(folder) as draft:
+                garments.render_garments(draft, seed=seed)
+        except ArtifactError:
+            if not folder.is_dir():  # else another process was first with the same pictures
+                raise
+    return folder
+
+
+def _chosen_labels(
+    listing: Listing, photos: Sequence[Photo], options: SourceOptions
+) -> frozenset[str]:
+    counts = Counter(photo.label for photo in photos)
+    if not counts:
+        raise DataError(_nothing_readable(listing))
+    dropped = {label.casefold() for label in options.dropped_labels}
+    offered = {label: n for label, n in counts.items() if label.casefold() not in dropped}
+    wish = options.classes.strip()
+    if wish.lower() == "all":
+        chosen = frozenset(offered)
+        _require_photos(
+            (label for label in listing.expected if label.casefold() not in dropped), counts
+        )
+    elif top := _TOP.fullmatch(wish):
+        chosen = _most_frequent(offered, int(top[1]))
+    else:
+        names = [name.strip() for name in wish.split(",") if name.strip()]
+        _require_photos(names, counts)
+        chosen = frozenset(names)
+    if len(chosen) < 2:
+        raise DataError(
+            f"{listing.place} offers {len(chosen)} class"
+            f" ({', '.join(repr(label) for label in chosen) or 'after dropping'}):"
+            " a classifier needs at least 2"
+        )
+    return chosen
+
+
+def _most_frequent(offered: Mapping[str, int], wanted: int) -> frozenset[str]:
+    if not 2 <= wanted <= len(offered):
+        raise DataError(
+            f"classes 'top{wanted}': N must be in [2, {len(offered)}], the classes that have photos"
+        )
+    ranked = sorted(offered, key=lambda label: (-offered[label], label))
+    return frozenset(ranked[:wanted])
+
+
+def _require_photos(labels: Iterable[str], counts: Mapping[str, int]) -> None:
+    bare = sorted(label for label in labels if not counts.get(label))
+    if bare:
+        raise DataError(
+            f"class {bare[0]!r} has no readable photo; name the classes to keep with --classes,"
+            f" out of {', '.join(repr(label) for label in sorted(counts))}"
+        )
+
+
+def _nothing_readable(listing: Listing) -> str:
+    if listing.missing and not listing.listed:
+        return (
+            f"none of the table's {len(listing.missing)} images is in {listing.place}"
+            f" (first: {listing.missing[0]!r}); put them there, with or without extension"
+        )
+    return (
+        f"{listing.place} holds no readable labelled photo ({len(listing.listed)} looked at);"
+        " sort photos into one subfolder a class, or name them in a table"
+    )
+
+
+def _dirt(
+    listing: Listing,
+    kept: Sequence[Photo],
+    facts: Mapping[Path, FileFacts],
+    left_out: Mapping[str, int],
+) -> Dirt:
+    paths = {photo.photo_id: photo.path for photo in listing.listed} | listing.leftover
+    readable = {name: facts[path] for name, path in paths.items() if not facts[path].problem}
+    digests = {name: found.sha256 for name, found in readable.items()}
+    looks = {found.sha256: found.perceptual_hash for found in readable.values()}
+    exact, near = exact_duplicates(digests), near_duplicates(digests, looks)
+    labels = {photo.photo_id: photo.label for photo in kept}
+    return Dirt(
+        missing_files=listing.missing,
+        files_without_row=tuple(sorted(listing.leftover)),
+        unreadable=tuple(sorted(paths.keys() - readable.keys())),
+        converted=tuple(
+            (photo.photo_id, facts[photo.path].conversion)
+            for photo in kept
+            if facts[photo.path].conversion
+        ),
+        duplicate_ids=listing.repeated,
+        exact_duplicates=exact,
+        near_duplicates=near,
+        conflicting_duplicates=conflicting_duplicates((*exact, *near), labels),
+        dropped_labels=tuple(sorted(left_out.items())),
+    )
