@@ -44,9 +44,11 @@ def to_int8_onnx(
 
     def quantize() -> Any:
         with tempfile.TemporaryDirectory() as scratch:
-            prepared, integer = Path(scratch) / "float.onnx", Path(scratch) / "int8.onnx"
+            names = ("float.onnx", "prepared.onnx", "int8.onnx")
+            plain, prepared, integer = (Path(scratch) / name for name in names)
+            onnx.save(proto, plain)
             # Shapes are static: ONNX's own inference finds them all without the symbolic one.
-            quant_pre_process(proto, prepared, skip_symbolic_shape=True)
+            quant_pre_process(plain, prepared, skip_symbolic_shape=True)
             quantize_static(
                 prepared,
                 integer,

@@ -41,9 +41,7 @@ def bench_artifacts(
     given = [open_artifact(folder) for folder in folders]
     variants = [artifact for artifact in given if artifact.manifest.name.format != "keras"]
     if not variants:
-        raise UsageError(
-            "bench needs at least one .tflite or .onnx artifact; see threadlite optimize"
-        )
+        raise UsageError("bench needs a .tflite or .onnx artifact; see threadlite optimize")
     parents = {a.manifest.payload_sha256: a for a in given if a not in variants}
     environment = describe_environment()
     machine = environment.environment
@@ -86,7 +84,7 @@ def _accuracies(
                     side="validation" if side == "validation" else "test",
                     environment=machine,
                     threads=threads,
-                )  # fmt: skip
+                )
             )
         except ThreadliteError as error:
             records.append(

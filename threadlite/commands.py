@@ -65,28 +65,18 @@ def train(arguments: Namespace) -> int:
 
 def optimize(arguments: Namespace) -> int:
     """Make a new artifact by one technique."""
-    from optimize.techniques import TECHNIQUES
-    from threadlite.steps import calibration_photos
+    from optimize.techniques import make_config
+    from threadlite.steps import optimize_artifact
     from train.artifact import open_artifact
-    from train.pixels import load_pixels
 
-    if arguments.technique not in TECHNIQUES:
-        raise UsageError(
-            f"technique {arguments.technique!r} is not known; choose from {', '.join(TECHNIQUES)}"
-        )
-    config_class, function = TECHNIQUES[arguments.technique]
-    try:
-        config = config_class(**parse_settings(arguments.set))
-    except TypeError as error:
-        raise UsageError(f"--set: {error}") from error
+    config = make_config(arguments.technique, parse_settings(arguments.set))
     _require_absent(arguments.out)
     parent = open_artifact(arguments.artifact)
     with Display() as display:
         dataset = reopen_dataset(parent, arguments.data, display)
-        photos = calibration_photos(dataset, parent.split(), count=config.calibration_photos)
-        pixels = load_pixels(photos, parent.manifest.pixels)
-        ids = [photo.photo_id for photo in photos]
-        made = function(parent, arguments.format, pixels, ids, arguments.out, config)
+        made = optimize_artifact(
+            parent, arguments.technique, arguments.format, dataset, arguments.out, config
+        )
     _tell(f"{made.manifest.variant} in {arguments.out}")
     return 0
 
@@ -97,15 +87,14 @@ def deploy(arguments: Namespace) -> int:
 
     _require_absent(arguments.out)
     with Display() as display:
-        for line in deploy_bundle(
+        deploy_bundle(
             arguments.artifacts,
             arguments.out,
             parent=arguments.parent,
             source=arguments.data,
             threads=arguments.threads,
             display=display,
-        ):
-            display.say(line)
+        )
     _tell(f"bundle in {arguments.out}")
     return 0
 
@@ -197,8 +186,8 @@ def reopen_dataset(artifact: Any, source: str | None, display: Display) -> Datas
     if dataset.fingerprint != manifest.dataset.fingerprint:
         raise ConfigError(
             f"--data {source or manifest.dataset.name}: these are not the photos that"
-            f" {artifact.folder} was trained on (fingerprint {dataset.fingerprint[:12]}…, trained on"
-            f" {manifest.dataset.fingerprint[:12]}…); give the source that it was trained on"
+            f" {artifact.folder} was trained on (fingerprint {dataset.fingerprint[:12]}…,"
+            f" trained on {manifest.dataset.fingerprint[:12]}…); give those"
         )
     return dataset
 

@@ -1,11 +1,11 @@
 """``threadlite deploy``: variants that agree with their parent go into a bundle."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.bundle import write_bundle
-from deploy.parity import require_parity
+from deploy.parity import check_parity, require_parity
 from optimize.convert import export_float
 from threadlite.commands import reopen_dataset
 from threadlite.console import Display
@@ -27,8 +27,8 @@ def deploy_bundle(
     source: str | None,
     threads: int,
     display: Display,
-) -> Iterator[str]:
-    """Check and bundle; yield a line for each variant that agrees with its parent.
+) -> None:
+    """Check every variant against its parent and bundle them.
 
     Args:
         folders: one trained network, or variants of one.
@@ -50,13 +50,14 @@ def deploy_bundle(
     expected = predict(load_keras(network.payload), pixels)
     with tempfile.TemporaryDirectory(prefix="threadlite-") as scratch:
         variants = _variants(given, network, Path(scratch))
-        for variant in variants:
-            found = require_parity(variant, expected, pixels, threads=threads)
-            yield (
-                f"{variant.manifest.variant} under {found.runtime}: same class on"
-                f" {found.argmax_agreement:.1%} of {found.images} photos,"
-                f" largest difference {found.max_difference:.2g}"
+        found = [check_parity(variant, expected, pixels, threads=threads) for variant in variants]
+        for parity in found:
+            display.say(
+                f"{parity.variant} under {parity.runtime}: same class on"
+                f" {parity.argmax_agreement:.1%} of {parity.images} photos,"
+                f" largest difference {parity.max_difference:.2g}"
             )
+        require_parity(found)
         write_bundle(variants, out)
 
 

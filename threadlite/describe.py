@@ -137,9 +137,8 @@ def _dirt_kinds(dirt: Dirt) -> list[tuple[str, list[str]]]:
     return [
         ("rows without a file", list(dirt.missing_files)),
         ("files without a row", list(dirt.files_without_row)),
-        ("unreadable files", list(dirt.unreadable)),
+        ("unreadable files", [f"{name} ({why})" for name, why in dirt.unreadable]),
         ("duplicate ids", list(dirt.duplicate_ids)),
-        ("rows outside the folder", list(dirt.outside_folder)),
         *converted,
         ("exact duplicates", _groups(dirt.exact_duplicates)),
         ("near duplicates", _groups(dirt.near_duplicates)),

@@ -4,10 +4,10 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from deploy.runtime import RUNTIMES
-from optimize.techniques import TECHNIQUES
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from deploy.runtime import RUNTIMES
+from optimize.techniques import TECHNIQUES, make_config
 from train.approaches import APPROACHES, Approach, Recipe, approach_named
 from train.dataset import DROPPED_LABELS, SourceOptions
 from train.errors import ConfigError, ThreadliteError
@@ -91,11 +91,10 @@ class OptimizeSection(_Section):
 
     def config_of(self, technique: str) -> Any:
         """Return the technique's configuration with this plan's settings."""
-        config, _ = TECHNIQUES[technique]
         try:
-            return config(**self.settings.get(technique, {}))
-        except (TypeError, ThreadliteError) as error:
-            raise ValueError(f"{technique}: {error}") from error
+            return make_config(technique, self.settings.get(technique, {}))
+        except ThreadliteError as error:
+            raise ValueError(str(error)) from error
 
 
 class DeploySection(_Section):

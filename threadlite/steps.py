@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.runtime import runtime_for
-from optimize.techniques import TECHNIQUES
-
 from bench.record import EnvironmentRecord, FailureRecord, Record
 from bench.training import training_record
+from deploy.runtime import runtime_for
+from optimize.quantize import choose_calibration
+from optimize.techniques import TECHNIQUES
 from threadlite.plan import ApproachSection, Plan
 from threadlite.workspace import Workspace, step_key
 from train.artifact import Artifact
@@ -21,8 +21,6 @@ from train.progress import Progress
 from train.splits import Split, SplitMethod, read_split, select, split_photos, write_split
 from train.storage import whole_file
 from train.variant import Format
-
-CALIBRATION_SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,25 +92,18 @@ class Steps:
     def optimize(self, technique: str, parent: Artifact, target: Format) -> Artifact:
         """Apply one technique to a trained network."""
         config = self.plan.optimize.config_of(technique)
-        _, function = TECHNIQUES[technique]
+        apply = TECHNIQUES[technique].apply
         inputs = {
             "parent": parent.manifest.payload_sha256, "target": target, "config": asdict(config),
             "split": parent.manifest.split.sha256,
         }  # fmt: skip
 
         def make(folder: Path) -> Artifact:
-            photos = calibration_photos(
-                self.dataset, parent.split(), count=config.calibration_photos
-            )
-            pixels = load_pixels(photos, parent.manifest.pixels)
-            ids = [photo.photo_id for photo in photos]
-            made: Artifact = function(parent, target, pixels, ids, folder, config)
-            return made
+            return optimize_artifact(parent, technique, target, self.dataset, folder, config)
 
-        name = (
-            f"{parent.manifest.name.as_format(target)}.{technique}.{parent.manifest.split.method}"
-        )
-        return self.workspace.artifact(name, step_key(function.__module__, inputs), make)
+        method = parent.manifest.split.method
+        name = f"{parent.manifest.name.as_format(target)}.{technique}.{method}"
+        return self.workspace.artifact(name, step_key(apply.__module__, inputs), make)
 
     def parity(self, variant: Artifact, parent: Artifact) -> list[Record]:
         """Compare a variant with the network it was made from, on validation photos."""
@@ -195,12 +186,14 @@ class Steps:
 
     def bundle(self, name: str, variants: Sequence[Artifact]) -> Path:
         """Write the folder that an app takes."""
-        from deploy.bundle import write_bundle
-
         key = step_key("deploy.bundle", {"variants": [v.manifest.payload_sha256 for v in variants]})
-        return self.workspace.file(
-            f"bundles/{name}", key, lambda folder: write_bundle(variants, folder)
-        )
+
+        def make(folder: Path) -> None:
+            from deploy.bundle import write_bundle
+
+            write_bundle(variants, folder)
+
+        return self.workspace.file(f"bundles/{name}", key, make)
 
     def failure(self, error: ThreadliteError, parent: Artifact, name: str) -> FailureRecord:
         """Return the record of a variant that could not be made or judged."""
@@ -242,9 +235,11 @@ class Steps:
         return self.workspace.records(name, step_key(module, whole), make)
 
 
-def calibration_photos(dataset: Dataset, split: Split, *, count: int) -> list[Photo]:
-    """Return ``count`` training photos, drawn at random from the same seed every time."""
-    import random
-
-    photos = select(dataset.photos, split.train)
-    return random.Random(CALIBRATION_SEED).sample(photos, min(count, len(photos)))
+def optimize_artifact(
+    parent: Artifact, technique: str, target: Format, dataset: Dataset, folder: Path, config: Any
+) -> Artifact:
+    """Apply ``technique``, calibrating on training photos drawn as ``config`` says."""
+    ids = choose_calibration(parent.split().train, config)
+    pixels = load_pixels(select(dataset.photos, ids), parent.manifest.pixels)
+    made: Artifact = TECHNIQUES[technique].apply(parent, target, pixels, ids, folder, config)
+    return made

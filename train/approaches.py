@@ -83,7 +83,7 @@ class Approach:
 APPROACHES: dict[str, Approach] = {
     "custom-cnn": Approach(
         network="custom-cnn",
-        recipe=Recipe(image_size=160, epochs=40, learning_rate=3e-3, weight_decay=0.05),
+        recipe=Recipe(image_size=144, epochs=36, learning_rate=3e-3, weight_decay=0.05),
         about="our own small CNN, from scratch",
     ),
     "efficientnet-lite0": Approach(

@@ -36,10 +36,9 @@ class Dirt:
 
     missing_files: tuple[str, ...] = ()  # rows without a file
     files_without_row: tuple[str, ...] = ()
-    unreadable: tuple[str, ...] = ()  # truncated, zero bytes, no picture, a decompression bomb
+    unreadable: tuple[tuple[str, str], ...] = ()  # (id, why): truncated, zero bytes, a bomb
     converted: tuple[tuple[str, str], ...] = ()  # (id, why): CMYK, greyscale, alpha, 16-bit, EXIF
-    duplicate_ids: tuple[str, ...] = ()
-    outside_folder: tuple[str, ...] = ()  # rows whose path leaves the folder
+    duplicate_ids: tuple[str, ...] = ()  # named by an earlier row already; that row is kept
     exact_duplicates: tuple[tuple[str, ...], ...] = ()  # groups of ids with the same bytes
     near_duplicates: tuple[tuple[str, ...], ...] = ()
     conflicting_duplicates: tuple[tuple[str, ...], ...] = ()  # of both kinds, labels differ

@@ -6,6 +6,7 @@ Source: Cameron, Gelbach & Miller 2008, "Bootstrap-based improvements for infere
 clustered errors" (the pairs cluster bootstrap).
 """
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,11 +52,14 @@ def weighted_f1_of(confusions: Counts) -> Counts:
     return np.asarray((scores * support).sum(axis=-1) / np.maximum(total, 1.0))
 
 
+@functools.lru_cache(maxsize=8)
 def sender_draws(senders: int, *, resamples: int, seed: int) -> Counts:
     """Return how often each sender is drawn in each resample: ``(resamples, senders)``."""
     generator = np.random.default_rng(seed)
     shares = np.full(senders, 1.0 / senders)
-    return generator.multinomial(senders, shares, size=resamples).astype(np.float64)
+    draws = generator.multinomial(senders, shares, size=resamples).astype(np.float64)
+    draws.setflags(write=False)
+    return draws
 
 
 def resampled_f1(confusions: Counts, *, resamples: int, seed: int) -> Counts:

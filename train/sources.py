@@ -188,7 +188,11 @@ def _dirt(
     return Dirt(
         missing_files=listing.missing,
         files_without_row=tuple(sorted(listing.leftover)),
-        unreadable=tuple(sorted(paths.keys() - readable.keys())),
+        unreadable=tuple(
+            (name, facts[path].problem)
+            for name, path in sorted(paths.items())
+            if name not in readable
+        ),
         converted=tuple(
             (photo.photo_id, facts[photo.path].conversion)
             for photo in kept

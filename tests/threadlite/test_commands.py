@@ -92,9 +92,7 @@ def test_path_that_leaves_the_folder(
     assert "../../etc/passwd" in message(capsys)
 
 
-def test_unknown_approach(
-    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_approach(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("train", "resnet5000", "--data", str(table), "--out", str(tmp_path / "net"))
     assert run(*words) == 2
     assert "'resnet5000' is not known; choose from custom-cnn" in message(capsys)

@@ -64,7 +64,7 @@ def test_dirt_by_kind_with_counts_and_names() -> None:
     dirt = Dirt(
         missing_files=("m1", "m2", "m3", "m4", "m5"),
         files_without_row=("w1",),
-        unreadable=("u1",),
+        unreadable=(("u1", "zero bytes"),),
         converted=(("c1", "CMYK"), ("g1", "greyscale"), ("c2", "CMYK")),
         duplicate_ids=("i1",),
         exact_duplicates=(("e1", "e2"),),
@@ -79,7 +79,7 @@ def test_dirt_by_kind_with_counts_and_names() -> None:
         "m1, m2, m3, and 2 more",
     ]
     assert cells(text, "files without a row")[1:] == ["1", "w1"]
-    assert cells(text, "unreadable files")[1:] == ["1", "u1"]
+    assert cells(text, "unreadable files")[1:] == ["1", "u1 (zero bytes)"]
     assert cells(text, "converted: CMYK")[1:] == ["2", "c1, c2"]
     assert cells(text, "converted: greyscale")[1:] == ["1", "g1"]
     assert cells(text, "duplicate ids")[1:] == ["1", "i1"]

@@ -43,7 +43,9 @@ def test_views_have_the_size_asked_and_stay_in_range() -> None:
 def test_half_of_the_views_are_mirrored() -> None:
     tf = tensorflow()
     seeds = tf.random.split(tf.constant((3, 4)), 5)
-    boxes = np.asarray(crop_boxes(tf.constant(2_000), seeds, STILL.model_copy(update={"flip": True})))
+    boxes = np.asarray(
+        crop_boxes(tf.constant(2_000), seeds, STILL.model_copy(update={"flip": True}))
+    )
     share = (boxes[:, 1] > boxes[:, 3]).mean()
     assert abs(share - 0.5) < 0.05  # 4.5 standard deviations of a fair coin thrown 2,000 times
 

@@ -58,7 +58,7 @@ def test_graph_is_plain_and_named_as_agreed(network: str) -> None:
     assert {type(layer).__name__ for layer in model.layers} <= ALLOWED_LAYERS
     names = [layer.name for layer in model.layers]
     assert names[:2] == ["pixels", "rescale"]
-    assert names[-4:] == ["features", "dropout", "logits", "probabilities"]
+    assert names[-3:] == ["features", "logits", "probabilities"]
     assert model.input_shape == (None, 64, 64, 3)
     assert model.get_layer("features").output_shape[0] is None
     assert len(model.get_layer("features").output_shape) == 2
@@ -170,7 +170,6 @@ def test_every_name_of_the_torch_file_that_has_a_layer_here_has_one(kind: Any) -
     [
         {"image_size": 31, "classes": 3},
         {"image_size": 64, "classes": 1},
-        {"image_size": 64, "classes": 3, "dropout": 1.0},
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:

@@ -132,7 +132,7 @@ def test_dirt_is_reported_and_left_out(tmp_path: Path) -> None:
     assert {p.label for p in dataset.photos if p.photo_id == "a"} == {"Hat"}  # the first row
     assert dirt.missing_files == ("gone", "line 12")
     assert dirt.duplicate_ids == ("a", "b.jpg")
-    assert dirt.unreadable == ("broken", "extra_broken.jpg")
+    assert [name for name, _ in dirt.unreadable] == ["broken", "extra_broken.jpg"]
     assert dirt.files_without_row == ("extra_broken.jpg", "nolabel.jpg", "spare.jpg")
     assert [path.name for path in dataset.unlabelled] == ["nolabel.jpg", "spare.jpg"]
     assert dirt.exact_duplicates == (("a", "copy"), ("c", "spare.jpg"))

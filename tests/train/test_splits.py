@@ -94,7 +94,9 @@ def test_few_photos_still_fill_three_sides() -> None:
 
 def test_two_senders_are_too_few() -> None:
     photos = [
-        Photo(photo_id=str(n), path=Path("x"), label=LABELS[n % 2], sender=str(n % 2), sha256=str(n))
+        Photo(
+            photo_id=str(n), path=Path("x"), label=LABELS[n % 2], sender=str(n % 2), sha256=str(n)
+        )
         for n in range(20)
     ]
     with pytest.raises(DataError, match=r"at least 3 senders, got 2; use --split stratified"):

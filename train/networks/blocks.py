@@ -2,7 +2,7 @@
 
 A layer's name begins with its stage: ``stem_``, ``block1a_`` (block group 1, its first block),
 ``head_``. The outer layers have the same name in every network: ``pixels``, ``rescale``,
-``features``, ``dropout``, ``logits``, ``probabilities``. So a stage freezes, and weights load,
+``features``, ``logits``, ``probabilities``. So a stage freezes, and weights load,
 by name.
 """
 
@@ -97,31 +97,30 @@ def he_normal() -> Any:
     )
 
 
-def classifier(pixels: Any, maps: Any, *, classes: int, dropout: float, name: str) -> Any:
+def classifier(pixels: Any, maps: Any, *, classes: int, name: str) -> Any:
     """Return the model that pools ``maps`` and classifies them.
+
+    It has no dropout: the training loop drops features between ``features`` and ``logits``, with
+    a mask that repeats from its seed.
 
     Args:
         pixels: the input layer's tensor.
         maps: feature maps ``(batch, rows, columns, channels)``.
         classes: width of ``logits`` and ``probabilities``.
-        dropout: share of the features dropped in training, in [0, 1).
         name: the model's name.
 
     Raises:
-        ConfigError: fewer than two classes, or dropout outside [0, 1).
+        ConfigError: fewer than two classes.
     """
     if classes < 2:
         raise ConfigError(f"classes must be at least 2, got {classes}")
-    if not 0.0 <= dropout < 1.0:
-        raise ConfigError(f"dropout must be in [0, 1), got {dropout}")
     module = keras()
     layers = module.layers
     features = layers.GlobalAveragePooling2D(name="features")(maps)
-    kept = layers.Dropout(dropout, name="dropout")(features)
     logits = layers.Dense(
         classes,
         kernel_initializer=module.initializers.VarianceScaling(1.0, mode="fan_in"),
         name=HEAD_LAYER,
-    )(kept)
+    )(features)
     probabilities = layers.Activation("softmax", name="probabilities")(logits)
     return module.Model(pixels, probabilities, name=name)

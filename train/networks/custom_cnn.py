@@ -18,7 +18,6 @@ DEFAULT_IMAGE_SIZE = 160
 # A moving average over about 10 steps: a training of 30 epochs on 3,000 photos has only some
 # 50 to 100 steps an epoch, and Keras' 0.99 would lag behind the weights by more than one.
 NORM_MOMENTUM = 0.9
-DROPOUT = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +66,7 @@ def build_custom_cnn(*, image_size: int = DEFAULT_IMAGE_SIZE, classes: int) -> A
             name = f"block{number}{chr(ord('a') + repeat)}"
             halves = stage.halves and repeat == 0
             maps = _residual(maps, stage.channels, stride=2 if halves else 1, name=name)
-    return classifier(pixels, maps, classes=classes, dropout=DROPOUT, name="custom-cnn")
+    return classifier(pixels, maps, classes=classes, name="custom-cnn")
 
 
 def _residual(maps: Any, channels: int, *, stride: int, name: str) -> Any:

@@ -41,13 +41,11 @@ class Scaling:
         width: factor on the channels of every block group.
         depth: factor on the repeats of all but the first and the last block group.
         image_size: rows and columns that its weights were trained at.
-        dropout: share of the features dropped in training.
     """
 
     width: float
     depth: float
     image_size: int
-    dropout: float
 
 
 GROUPS = (
@@ -60,8 +58,8 @@ GROUPS = (
     BlockGroup(kernel=3, repeats=1, stride=1, expansion=6, channels=320),
 )
 SCALINGS: dict[Kind, Scaling] = {
-    "lite0": Scaling(width=1.0, depth=1.0, image_size=224, dropout=0.2),
-    "lite2": Scaling(width=1.1, depth=1.2, image_size=260, dropout=0.3),
+    "lite0": Scaling(width=1.0, depth=1.0, image_size=224),
+    "lite2": Scaling(width=1.1, depth=1.2, image_size=260),
 }
 
 
@@ -121,16 +119,13 @@ def torch_names(kind: Kind) -> dict[str, str]:
     return names
 
 
-def build_efficientnet_lite(
-    kind: Kind, *, image_size: int, classes: int, dropout: float | None = None
-) -> Any:
+def build_efficientnet_lite(kind: Kind, *, image_size: int, classes: int) -> Any:
     """Return the network with random weights.
 
     Args:
         kind: ``lite0`` or ``lite2``.
         image_size: rows and columns of the picture, at least 32.
         classes: number of classes; 1000 for the ImageNet classifier itself.
-        dropout: share of the features dropped in training; the variant's own by default.
 
     Returns:
         A functional model from pixels ``(batch, image_size, image_size, 3)`` in [0, 255] to
@@ -154,7 +149,6 @@ def build_efficientnet_lite(
         pixels,
         maps,
         classes=classes,
-        dropout=SCALINGS[kind].dropout if dropout is None else dropout,
         name=f"efficientnet-{kind}",
     )
 
