@@ -169,6 +169,7 @@ def _record(
         runtime=lane.runtime,
         threads=threads,
         warmup_runs=len(lane.warmup_ms),
+        calls_per_turn=TURN_CALLS,
         load_ms=lane.caller.load_ms,
         latencies_ms=tuple(latency for turn in lane.turns for latency in turn),
         warnings=(*general, *sample_warnings(lane.warmup_ms, lane.turns, rule)),

@@ -1,8 +1,7 @@
 """Parity of a variant with its Keras parent, as a record."""
 
-from deploy.parity import check_parity
-
 from bench.record import ParityRecord
+from deploy.parity import check_parity
 from train.artifact import Artifact
 from train.keras_file import load_keras
 from train.pixels import Pixels

@@ -7,9 +7,17 @@ variant that fails to convert or run is a record too, with its reason.
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from train.errors import DataError
 from train.storage import write_text
@@ -134,6 +142,16 @@ class AccuracyRecord(_Record):
     truths: tuple[int, ...]
     predictions: tuple[int, ...]
 
+    @model_validator(mode="after")
+    def _runs_in_parallel(self) -> Self:
+        lengths = {len(self.photo_ids), len(self.senders), len(self.truths), len(self.predictions)}
+        if len(lengths) != 1 or not self.truths:
+            raise ValueError(f"its lists must be equally long and not empty, got {sorted(lengths)}")
+        classes = range(len(self.labels))
+        if not all(number in classes for number in (*self.truths, *self.predictions)):
+            raise ValueError(f"a class is not in the {len(self.labels)} labels")
+        return self
+
 
 class LatencyRecord(_Record):
     """Every timed call of one variant on one runtime, batch 1.
@@ -142,7 +160,8 @@ class LatencyRecord(_Record):
         runtime: name and version: ``litert 2.3.0``.
         threads: threads the runtime was given.
         warmup_runs: calls before the first timed one.
-        load_ms: from the file to a session that can be called.
+        calls_per_turn: timed calls in a row between the turns of other variants.
+        load_ms: from the file to a model that can be called.
         latencies_ms: every timed call, in the order made.
         warnings: what makes these times doubtful, in words.
     """
@@ -151,6 +170,7 @@ class LatencyRecord(_Record):
     runtime: str
     threads: int = Field(ge=1)
     warmup_runs: int = Field(ge=0)
+    calls_per_turn: int = Field(default=1, ge=1)
     load_ms: float = Field(ge=0)
     latencies_ms: tuple[float, ...] = Field(min_length=1)
     warnings: tuple[str, ...] = ()
@@ -173,6 +193,25 @@ class ParityRecord(_Record):
     passed: bool
 
 
+class VerdictRecord(_Record):
+    """Why a variant is not faster than its float parent, and what its file holds.
+
+    Attributes:
+        runtime: name and version: ``litert 2.3.0``.
+        parent: name of the float variant that it was compared with.
+        sentences: the reasons found, in words.
+        operators: operators of the file, by name.
+        float_operators: those of them that compute in float.
+    """
+
+    kind: Literal["verdict"] = "verdict"
+    runtime: str
+    parent: str
+    sentences: tuple[str, ...] = Field(min_length=1)
+    operators: dict[str, int]
+    float_operators: dict[str, int]
+
+
 class FailureRecord(_Record):
     """A variant that could not be made or run, and why."""
 
@@ -189,6 +228,7 @@ Record = Annotated[
     | AccuracyRecord
     | LatencyRecord
     | ParityRecord
+    | VerdictRecord
     | FailureRecord,
     Field(discriminator="kind"),
 ]

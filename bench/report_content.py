@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.record import EnvironmentRecord, Record, TrainingRecord, of_kind
+from bench.record import EnvironmentRecord, Record, TrainingRecord, VerdictRecord, of_kind
 from bench.report_charts import Chart, colour_scale, curve_chart, drawable, latency_chart
 from bench.report_choice import Choice, choose
 from bench.report_sections import (
@@ -87,7 +87,7 @@ def build_report(
         failures=failure_table(records),
         evidence=evidence_tables(records),
         doubts=(*warnings, *doubts(records, rows)),
-        notes=tuple(notes),
+        notes=(*notes, *_verdicts(records)),
     )
 
 
@@ -117,3 +117,11 @@ def _curves(trainings: Sequence[TrainingRecord], colours: Chart) -> tuple[Chart,
         )
         for method in sorted({training.split_method for training in drawn})
     )
+
+
+def _verdicts(records: Sequence[Record]) -> list[str]:
+    return [
+        f"{sentence} ({verdict.split_method} split)" if number == 0 else sentence
+        for verdict in of_kind(records, VerdictRecord)
+        for number, sentence in enumerate(verdict.sentences)
+    ]

@@ -3,15 +3,17 @@
 Pure functions over records and operator counts: nothing here measures.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.latency import TURN_CALLS
-from bench.operators import OperatorCounts
-from bench.record import EnvironmentRecord, LatencyRecord
+from bench.operators import OperatorCounts, read_operators
+from bench.record import EnvironmentRecord, LatencyRecord, VerdictRecord
+from train.artifact import Artifact
 from train.errors import DataError
+from train.variant import parse_variant
 
 INT8_DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "dotprod", "i8mm"})
 _CONVERTING = ("QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear")
@@ -73,6 +75,51 @@ def compare_speed(parent: LatencyRecord, variant: LatencyRecord, *, seed: int = 
     ratios = _medians(above, draws) / _medians(below, other)
     low, high = np.quantile(ratios, (0.025, 0.975))
     return SpeedRatio(value=variant.median_ms / parent.median_ms, low=float(low), high=float(high))
+
+
+def verdict_records(
+    artifacts: Sequence[Artifact],
+    latencies: Sequence[LatencyRecord],
+    environment: EnvironmentRecord,
+) -> list[VerdictRecord]:
+    """Return a verdict on every variant that is not faster than its float parent.
+
+    Args:
+        artifacts: the variants, float ones among them.
+        latencies: their times, of one run.
+        environment: the machine that timed them.
+    """
+    timed = {(record.variant_sha256, record.split_method): record for record in latencies}
+    floats = {
+        (record.variant, record.split_method): record
+        for record in latencies
+        if parse_variant(record.variant).precision == "float"
+    }
+    verdicts = []
+    for artifact in artifacts:
+        manifest = artifact.manifest
+        name = manifest.name.as_format(manifest.name.format, precision="float")
+        mine = timed.get((manifest.payload_sha256, manifest.split.method))
+        parent = floats.get((str(name), manifest.split.method))
+        if mine is None or parent is None or manifest.name.precision == "float":
+            continue
+        operators = read_operators(artifact.payload)
+        sentences = explain_slow(parent, mine, operators, environment)
+        if sentences:
+            verdicts.append(
+                VerdictRecord(
+                    variant=manifest.variant,
+                    variant_sha256=manifest.payload_sha256,
+                    split_method=manifest.split.method,
+                    environment=environment.environment,
+                    runtime=mine.runtime,
+                    parent=parent.variant,
+                    sentences=sentences,
+                    operators=operators.total,
+                    float_operators=operators.floating,
+                )
+            )
+    return verdicts
 
 
 def explain_slow(
@@ -181,7 +228,9 @@ def _listed(counts: dict[str, int]) -> str:
 def _turns(record: LatencyRecord) -> npt.NDArray[np.float64]:
     """Return the times as ``(turn, call)``; each call its own turn where they do not divide."""
     times = np.asarray(record.latencies_ms)
-    return times.reshape(-1, TURN_CALLS if len(times) % TURN_CALLS == 0 else 1)
+    return times.reshape(
+        -1, record.calls_per_turn if len(times) % record.calls_per_turn == 0 else 1
+    )
 
 
 def _medians(

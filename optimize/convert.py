@@ -151,9 +151,9 @@ def converted(convert: Callable[[], _T], subject: str) -> _T:
     except ConversionError:
         raise
     except Exception as error:  # converters raise anything from ValueError to AssertionError
-        lines = [line for line in str(error).splitlines() if line.strip()]
+        first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise ConversionError(
-            f"{subject}: the converter refuses the graph: {lines[0] if lines else error!r}"
+            f"{subject}: the converter refuses the graph: {first.strip()}"
         ) from error
 
 

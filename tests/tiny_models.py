@@ -1,5 +1,6 @@
 """A tiny network as an artifact, and its variants, for tests of what converts and runs models."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,19 @@ import numpy as np
 
 from optimize.convert import export_float
 from optimize.quantize import quantize_int8
-from train.artifact import Artifact, DatasetReference, Step, WeightsOrigin, write_artifact
+from train.artifact import (
+    Artifact,
+    DatasetReference,
+    Step,
+    WeightsOrigin,
+    open_artifact,
+    write_artifact,
+)
 from train.backend import keras
 from train.keras_file import save_keras
 from train.pixels import PixelContract, Pixels
 from train.splits import Split
+from train.storage import whole_folder
 from train.variant import Format, parse_variant
 
 SIDE = 32
@@ -55,12 +64,14 @@ def pictures(count: int, *, seed: int = 0) -> Pixels:
     return coarse.repeat(8, axis=1).repeat(8, axis=2)
 
 
-def write_parent(folder: Path, model: Any | None = None) -> Artifact:
+def write_parent(
+    folder: Path, model: Any | None = None, save: Callable[[Any, Path], None] = save_keras
+) -> Artifact:
     """Write a network, the tiny one if none is given, as a trained Keras artifact."""
     model = model or tiny_network()
     return write_artifact(
         folder,
-        fill=lambda path: save_keras(model, path),
+        fill=lambda path: save(model, path),
         split=SPLIT,
         variant=parse_variant("tiny.float.keras"),
         details={
@@ -71,7 +82,7 @@ def write_parent(folder: Path, model: Any | None = None) -> Artifact:
             "dataset": DatasetReference(name="blotches", fingerprint="0" * 64, photos=24),
             "seed": 0,
             "weights": WeightsOrigin(
-                source="random", loaded_parameters=0, total_parameters=model.count_params()
+                source="random", loaded_parameters=0, total_parameters=max(1, model.count_params())
             ),
         },
     )
@@ -86,3 +97,15 @@ def write_variants(parent: Artifact, folder: Path) -> dict[str, Artifact]:
             parent, target, pictures(len(TRAIN_IDS)), TRAIN_IDS, folder / f"int8-{target}"
         )
     return found
+
+
+def shared_variants(folder: Path) -> dict[str, Artifact]:
+    """Return the parent (``float.keras``) and its variants, written by the first who asks."""
+    if not folder.exists():
+        with whole_folder(folder) as draft:
+            write_variants(write_parent(draft / "float-keras"), draft)
+    keys = (
+        "float.keras",
+        *(f"{kind}.{target}" for target in FORMATS for kind in ("float", "int8")),
+    )
+    return {key: open_artifact(folder / key.replace(".", "-")) for key in keys}

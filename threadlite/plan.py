@@ -181,5 +181,5 @@ def explain(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "the whole"
     if first["type"] == "extra_forbidden":
-        return f"{where}: no such key; see docs/plans.md for the keys there are"
+        return f"{where}: no such key; README.md names those there are"
     return f"{where}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r})"

@@ -86,7 +86,10 @@ def run_plan(plan: Plan, folder: Path, *, progress: Progress, command: str) -> O
             run.take(steps.training_record(artifact))
             run.take(steps.cost(artifact, artifact))
             run.make_variants(artifact)
-    run.take(steps.latency(run.variants) if run.variants else [])
+    if run.variants:
+        timed = steps.latency(run.variants)
+        run.take(timed)
+        run.take(steps.verdicts(run.variants, timed))
     workspace.forget_checkpoints()
     records = folder / RECORDS_NAME
     write_records(records, run.records)

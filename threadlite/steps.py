@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.record import EnvironmentRecord, FailureRecord, Record
+from bench.record import EnvironmentRecord, FailureRecord, LatencyRecord, Record, of_kind
 from bench.training import training_record
 from deploy.runtime import runtime_for
 from optimize.quantize import choose_calibration
@@ -19,7 +19,7 @@ from train.fit import Training, train_approach
 from train.pixels import load_pixels
 from train.progress import Progress
 from train.splits import Split, SplitMethod, read_split, select, split_photos, write_split
-from train.storage import whole_file
+from train.storage import digest_of, whole_file
 from train.variant import Format
 
 
@@ -184,6 +184,17 @@ class Steps:
         key = step_key("bench.latency", inputs)
         return self.workspace.records("latency", key, make)
 
+    def verdicts(self, variants: Sequence[Artifact], timed: Sequence[Record]) -> list[Record]:
+        """Say why a variant is not faster than its float parent, where it is not."""
+
+        def make() -> list[Record]:
+            from bench.verdict import verdict_records
+
+            return [*verdict_records(variants, of_kind(timed, LatencyRecord), self.environment)]
+
+        inputs = {"timed": digest_of([record.model_dump(mode="json") for record in timed])}
+        return self.workspace.records("verdicts", step_key("bench.verdict", inputs), make)
+
     def bundle(self, name: str, variants: Sequence[Artifact]) -> Path:
         """Write the folder that an app takes."""
         key = step_key("deploy.bundle", {"variants": [v.manifest.payload_sha256 for v in variants]})
@@ -193,7 +204,7 @@ class Steps:
 
             write_bundle(variants, folder)
 
-        return self.workspace.file(f"bundles/{name}", key, make)
+        return self.workspace.only_folder(f"bundles/{name}", key, make)
 
     def failure(self, error: ThreadliteError, parent: Artifact, name: str) -> FailureRecord:
         """Return the record of a variant that could not be made or judged."""

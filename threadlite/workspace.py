@@ -15,7 +15,6 @@ from threadlite.code import code_digest
 from train.artifact import Artifact, library_versions, open_artifact
 from train.storage import PARTIAL_PREFIX, digest_of, remove_partials, write_text
 
-KEY_NAME = ".key"
 _KEY_LENGTH = 16
 
 
@@ -35,7 +34,8 @@ class Workspace:
     """One run's folder.
 
     Attributes:
-        folder: holds ``artifacts/``, ``records/``, ``checkpoints/``, ``bundles/`` and ``report/``.
+        folder: holds ``artifacts/``, ``records/``, ``splits/``, ``checkpoints/``, ``bundles/``,
+            ``report/`` and ``keys/``.
         done: told of each step that was found done, or had to be done: (name, was_there).
     """
 
@@ -81,16 +81,17 @@ class Workspace:
 
         For what a person opens: its path stays the same from run to run.
         """
-        folder, note = self.folder / name, self.folder / name / KEY_NAME
-        there = note.exists() and note.read_text(encoding="utf-8") == key
+        folder, note = self.folder / name, self.folder / "keys" / name
+        there = folder.exists() and note.exists() and note.read_text(encoding="utf-8") == key
         self.done(name, there)
         if not there:
-            fresh = self.folder / f"{PARTIAL_PREFIX}{name}"
+            fresh = folder.with_name(f"{PARTIAL_PREFIX}{folder.name}")
             shutil.rmtree(fresh, ignore_errors=True)
             make(fresh)
-            write_text(fresh / KEY_NAME, key)
+            note.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
             fresh.rename(folder)
+            write_text(note, key)
         return folder
 
     def checkpoints(self, key: str) -> Path:

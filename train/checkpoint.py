@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from train.errors import ArtifactError
-from train.storage import write_text
+from train.storage import plain_write_errors, write_text
 
 LOG_NAME = "training.json"
 
@@ -48,7 +48,8 @@ def read_log(folder: Path, *, key: str) -> tuple[EpochLog, ...]:
     Raises:
         ArtifactError: the folder holds another training, or its log is damaged.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with plain_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOG_NAME
     if not path.exists():
         return ()

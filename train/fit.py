@@ -29,7 +29,7 @@ from train.networks import NETWORKS
 from train.pixels import PixelContract, load_pixels
 from train.progress import Progress, Silent
 from train.splits import Split, select
-from train.storage import digest_of
+from train.storage import digest_of, require_writable
 from train.variant import Variant
 from train.weights import load_weights
 
@@ -96,6 +96,7 @@ def train_approach(
     """
     if folder.exists():
         raise ArtifactError(f"{folder} exists already; choose another --out or remove it first")
+    require_writable(folder)
     progress = progress or Silent()
     make_repeatable(training.seed)
     recipe = training.approach.recipe

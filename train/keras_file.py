@@ -27,8 +27,13 @@ def save_keras(model: Any, path: Path) -> None:
     Args:
         model: a functional ``tf_keras`` model; it is not changed.
         path: the file, ending in ``.keras``; written over if it exists.
+
+    Raises:
+        ArtifactError: the network holds a Lambda layer, which ``load_keras`` would refuse.
     """
-    plain = type(model).from_config(model.get_config())
+    config = model.get_config()
+    _refuse_lambdas(config, path)
+    plain = type(model).from_config(config)
     plain.set_weights(model.get_weights())
     with tempfile.TemporaryDirectory() as scratch:
         raw = Path(scratch) / "model.keras"
@@ -43,12 +48,7 @@ def load_keras(path: Path) -> Any:
         ArtifactError: the file is missing, is no Keras file, is truncated, or holds a Lambda
             layer (code that opening would run).
     """
-    lambdas = _lambda_layers(path)
-    if lambdas:
-        raise ArtifactError(
-            f"{path}: layer {lambdas[0]!r} is a Lambda, which holds code that opening would run;"
-            " replace it by a layer of its own and train again"
-        )
+    _refuse_lambdas(_read_config(path), path)
     try:
         return keras().models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds on files that are not its own
@@ -74,16 +74,24 @@ def _normalise(source: Path, target: Path) -> None:
                     shutil.copyfileobj(reader, writer)
 
 
-def _lambda_layers(path: Path) -> list[str]:
-    """Return the names of the Lambda layers that the file's configuration names."""
+def _read_config(path: Path) -> Any:
+    """Return the configuration inside a Keras file; reading it runs nothing."""
     try:
         with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read(_CONFIG))
+            return json.loads(archive.read(_CONFIG))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ArtifactError(
             f"{path}: not a readable Keras file ({error}); make the artifact again"
         ) from error
-    return list(_find_lambdas(config))
+
+
+def _refuse_lambdas(config: Any, path: Path) -> None:
+    lambdas = _find_lambdas(config)
+    if lambdas:
+        raise ArtifactError(
+            f"{path}: layer {lambdas[0]!r} is a Lambda, which holds code that opening would run;"
+            " replace it by a layer of its own and train again"
+        )
 
 
 def _find_lambdas(value: Any) -> list[str]:

@@ -23,8 +23,9 @@ from train.checkpoint import EpochLog, read_log, remove_stale, write_log
 from train.errors import ConfigError
 from train.metrics import weighted_f1
 from train.pixels import Pixels
-from train.predict import predict
+from train.predict import Predictor
 from train.progress import Progress
+from train.storage import plain_write_errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,7 @@ class Trainer:
             step=self.step,
         )
         self._features = keras().Model(model.input, model.get_layer("features").output)
+        self._predict = Predictor(self.averaged)
         self._train_step = tf.function(self._make_step())
         self._class_weights = tf.constant(self._weights_of_classes(), tf.float32)
 
@@ -194,10 +196,24 @@ class Trainer:
 
     def validation_f1(self) -> float:
         """Return the weighted F1 of the averaged weights on the validation photos."""
-        predictions = predict(self.averaged, self.sides.validation_pixels).argmax(axis=1)
+        predictions = self._predict(self.sides.validation_pixels).argmax(axis=1)
         return weighted_f1(
             self.sides.validation_truths, predictions.tolist(), self.model.output_shape[-1]
         )
+
+    def save(self, prefix: Path, *, averaged_too: bool) -> None:
+        """Write all state under ``prefix``, and the averaged weights as a file of their own.
+
+        Raises:
+            ArtifactError: the folder cannot be written.
+        """
+        with plain_write_errors(prefix.parent):
+            try:
+                self.state.write(str(prefix))
+            except tensorflow().errors.OpError as error:
+                raise OSError(error.message) from error
+            if averaged_too:
+                self.averaged.save_weights(f"{prefix}.weights.h5")
 
 
 def train_epochs(
@@ -226,10 +242,8 @@ def train_epochs(
         score = trainer.validation_f1()
         seconds = time.perf_counter() - begin
         name = f"epoch-{epoch + 1:03d}"
-        trainer.state.write(str(folder / name))
         best = not log or score > max(entry.validation_f1 for entry in log)
-        if best:
-            trainer.averaged.save_weights(folder / f"{name}.weights.h5")
+        trainer.save(folder / name, averaged_too=best)
         log = (
             *log,
             EpochLog(loss=loss, validation_f1=score, seconds=seconds, checkpoint=name, best=best),

@@ -6,7 +6,7 @@ pixels and nothing else.
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -111,18 +111,33 @@ def load_pixels(
     shape = (len(photos), contract.height, contract.width, 3)
     if not path.exists():
         with whole_file(path) as draft:
-            target = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=shape)
-            with ThreadPoolExecutor(max_workers=2) as pool:
-                pictures = pool.map(lambda photo: decode(photo.path, contract), photos)
-                for index, picture in enumerate(pictures):
-                    target[index] = picture
-                    if advance is not None:
-                        advance(1)
-            target.flush()
-            del target
+            _write_array(draft, shape, _decoded(photos, contract, advance))
     pixels: Pixels = np.load(path, mmap_mode="r")
     if pixels.shape != shape:
         raise DataError(
             f"{path}: the pixel cache holds {pixels.shape}, expected {shape}; remove it"
         )
     return pixels
+
+
+def _decoded(
+    photos: Sequence[Photo], contract: PixelContract, advance: Callable[[int], None] | None
+) -> Iterator[Pixels]:
+    """Yield the photos' pixels in order, decoded two at a time."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for picture in pool.map(lambda photo: decode(photo.path, contract), photos):
+            yield picture
+            if advance is not None:
+                advance(1)
+
+
+def _write_array(path: Path, shape: tuple[int, ...], rows: Iterable[Pixels]) -> None:
+    """Write rows of uint8 as one ``.npy`` file.
+
+    Written as a stream: a memory map would meet a full disk as a signal that ends the process.
+    """
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for row in rows:
+            stream.write(row.tobytes())

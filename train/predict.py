@@ -9,25 +9,41 @@ import numpy.typing as npt
 from train.backend import tensorflow
 from train.pixels import Pixels
 
+Outputs = npt.NDArray[np.float32]
 _BATCH = 64
 
 
-def predict(
-    model: Any, pixels: Pixels, *, advance: Callable[[int], None] | None = None
-) -> npt.NDArray[np.float32]:
-    """Return the model's outputs, ``(photo, outputs)`` float32, for uint8 ``pixels``.
+class Predictor:
+    """A network compiled once, to be asked often; it follows the network's weights.
 
     Args:
         model: a Keras network whose input is float32 in [0, 255].
-        pixels: ``(photo, rows, columns, 3)``.
-        advance: called with the number of photos just answered.
     """
-    tf = tensorflow()
-    run = tf.function(lambda batch: model(tf.cast(batch, tf.float32), training=False))
-    parts = []
-    for start in range(0, len(pixels), _BATCH):
-        batch = tf.constant(pixels[start : start + _BATCH])
-        parts.append(np.asarray(run(batch), dtype=np.float32))
-        if advance is not None:
-            advance(len(batch))
-    return np.concatenate(parts)
+
+    def __init__(self, model: Any) -> None:
+        tf = tensorflow()
+        self._run = tf.function(
+            lambda batch: model(tf.cast(batch, tf.float32), training=False),
+            input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)],
+        )
+
+    def __call__(self, pixels: Pixels, *, advance: Callable[[int], None] | None = None) -> Outputs:
+        """Return the outputs, ``(photo, outputs)`` float32.
+
+        Args:
+            pixels: ``(photo, rows, columns, 3)`` uint8.
+            advance: called with the number of photos just answered.
+        """
+        tf = tensorflow()
+        parts = []
+        for start in range(0, len(pixels), _BATCH):
+            batch = tf.constant(pixels[start : start + _BATCH])
+            parts.append(np.asarray(self._run(batch), dtype=np.float32))
+            if advance is not None:
+                advance(len(batch))
+        return np.concatenate(parts)
+
+
+def predict(model: Any, pixels: Pixels, *, advance: Callable[[int], None] | None = None) -> Outputs:
+    """Return the model's outputs for uint8 ``pixels``, once; see ``Predictor``."""
+    return Predictor(model)(pixels, advance=advance)

@@ -41,7 +41,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         ArtifactError: the folder cannot be written (read-only, disk full).
     """
-    with _plain_write_errors(path):
+    with plain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=PARTIAL_PREFIX, suffix=path.suffix, dir=path.parent)
         os.close(handle)
@@ -62,7 +62,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         ArtifactError: ``path`` exists already, or its parent cannot be written.
     """
-    with _plain_write_errors(path):
+    with plain_write_errors(path):
         if path.exists():
             raise ArtifactError(f"{path} exists already; choose another folder or remove it first")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +76,18 @@ def whole_folder(path: Path) -> Iterator[Path]:
             draft.rename(path)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def require_writable(path: Path) -> None:
+    """Make the folder that ``path`` would stand in, and try to write there.
+
+    Raises:
+        ArtifactError: it cannot be made or written; better said before hours of work than after.
+    """
+    with plain_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(prefix=PARTIAL_PREFIX, dir=path.parent):
+            pass
 
 
 def write_text(path: Path, text: str) -> None:
@@ -99,7 +111,12 @@ def _flush(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _plain_write_errors(path: Path) -> Iterator[None]:
+def plain_write_errors(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write ``path`` into an error that says so.
+
+    Raises:
+        ArtifactError: instead of any ``OSError`` in the block.
+    """
     try:
         yield
     except OSError as error:

@@ -2,15 +2,15 @@
 
 import pytest
 
-from tests.tiny_models import write_parent, write_variants
+from tests.tiny_models import shared_variants
 from train.artifact import Artifact
 
 
 @pytest.fixture(scope="session")
-def parent(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return write_parent(tmp_path_factory.mktemp("tiny") / "parent")
+def variants(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    return shared_variants(tmp_path_factory.getbasetemp() / "tiny-variants")
 
 
 @pytest.fixture(scope="session")
-def variants(parent: Artifact, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    return write_variants(parent, tmp_path_factory.mktemp("variants"))
+def parent(variants: dict[str, Artifact]) -> Artifact:
+    return variants["float.keras"]

@@ -39,8 +39,10 @@ def test_a_fresh_process_writes_the_same_bytes(
         text=True,
         cwd=Path(__file__).parents[2],
     ).stdout
-    ours = {name: artifact.manifest.payload_sha256 for name, artifact in variants.items()}
-    assert dict(line.split() for line in told.splitlines()) == ours
+    theirs = dict(line.split() for line in told.splitlines())
+    assert len(theirs) == 4
+    for name, digest in theirs.items():
+        assert digest == variants[name].manifest.payload_sha256, name
 
 
 def test_a_second_conversion_in_this_process_writes_the_same_bytes(
@@ -85,7 +87,10 @@ def test_lambda_layers_are_refused(tmp_path: Path) -> None:
     pixels = keras().Input((SIDE, SIDE, 3), name="pixels")
     x = keras().layers.Lambda(lambda values: values / 255.0, name="sneaky")(pixels)
     x = keras().layers.GlobalAveragePooling2D(name="features")(x)
-    sneaky = write_parent(tmp_path / "a", keras().Model(pixels, x))
+    model = keras().Model(pixels, x)
+    sneaky = write_parent(
+        tmp_path / "a", model, save=lambda net, path: net.save(path, save_format="keras")
+    )
     with pytest.raises(ConversionError, match=r"tiny\.float\.keras: .* 'sneaky' is a Lambda"):
         load_keras(sneaky)
 

@@ -1,7 +1,6 @@
 """A small dataset of drawn shapes, and a recipe that trains on it in seconds."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest

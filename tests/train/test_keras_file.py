@@ -74,6 +74,9 @@ def test_lambda_layers_are_refused_by_name(tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras", save_format="keras")
     with pytest.raises(ArtifactError, match="layer 'sneaky' is a Lambda"):
         load_keras(tmp_path / "model.keras")
+    with pytest.raises(ArtifactError, match="layer 'sneaky' is a Lambda"):
+        save_keras(model, tmp_path / "again.keras")
+    assert not (tmp_path / "again.keras").exists()
 
 
 def test_missing_truncated_and_foreign_files_are_refused(tmp_path: Path) -> None:
