@@ -51,16 +51,27 @@ def tiny_network(name: str = "tiny") -> Any:
         shift = 1.0 if "variance" in weight.name or "gamma" in weight.name else 0.0
         value = generator.normal(0.0, 0.3, weight.shape)
         weight.assign(np.abs(value) + shift if shift else value)
-    head = model.get_layer("logits")
-    kernel, bias = head.get_weights()
-    head.set_weights([4.0 * kernel, bias])  # so that the pictures below get different answers
+    _spread_answers(model)
     return model
 
 
+def _spread_answers(model: Any) -> None:
+    """Set the head so that pictures get different answers, as those of a trained network do."""
+    features = keras().Model(model.input, model.get_layer("features").output)
+    found = np.asarray(features(pictures(64).astype(np.float32)), np.float64)
+    centred = found - found.mean(axis=0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:2]  # where pictures differ most
+    turns = 2.0 * np.pi * np.arange(len(LABELS)) / len(LABELS)
+    kernel = (axes / (centred @ axes.T).std(axis=0)[:, np.newaxis]).T
+    kernel = (2.0 * kernel @ np.stack([np.cos(turns), np.sin(turns)])).round(3)
+    model.get_layer("logits").set_weights([kernel, (-found.mean(axis=0) @ kernel).round(3)])
+
+
 def pictures(count: int, *, seed: int = 0) -> Pixels:
-    """Return ``count`` blotches of colour, each another, with values from 20 to 230."""
+    """Return ``count`` blotched colours, each another, with values from 20 to 230."""
     generator = np.random.default_rng(seed)
-    coarse = generator.integers(20, 231, (count, 4, 4, 3), dtype=np.uint8)
+    colour = generator.integers(50, 201, (count, 1, 1, 3))
+    coarse = (colour + generator.integers(-30, 31, (count, 4, 4, 3))).astype(np.uint8)
     return coarse.repeat(8, axis=1).repeat(8, axis=2)
 
 

@@ -178,7 +178,9 @@ def read_plan(path: Path) -> Plan:
 
 def explain(error: ValidationError) -> str:
     """Return the first fault of a validation in one line: where, what, and what was met."""
-    first = error.errors()[0]
+    faults = error.errors()
+    misspelt = [fault for fault in faults if fault["type"] == "extra_forbidden"]
+    first = (misspelt or faults)[0]  # a misspelt key is why another is missing
     where = ".".join(str(part) for part in first["loc"]) or "the whole"
     if first["type"] == "extra_forbidden":
         return f"{where}: no such key; README.md names those there are"

@@ -84,7 +84,6 @@ def run_plan(plan: Plan, folder: Path, *, progress: Progress, command: str) -> O
         for section in plan.approaches:
             artifact = steps.train(section, split)
             run.take(steps.training_record(artifact))
-            run.take(steps.cost(artifact, artifact))
             run.make_variants(artifact)
     if run.variants:
         timed = steps.latency(run.variants)

@@ -1,0 +1,172 @@
+"""The whole way on a small table of photos: once, again, and killed on the way."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.bundle import read_bundle
+from tests.threadlite.pictures import LABELS, write_table
+
+PLAN = """
+name = "small"
+title = "Small"
+[data]
+source = "{source}"
+splits = ["grouped"]
+[[approaches]]
+name = "custom-cnn"
+[approaches.recipe]
+image_size = 32
+epochs = 4
+batch_size = 16
+average_weights = 0.8
+[deploy]
+parity_photos = 16
+[bench]
+rounds = 5
+"""
+TIMED = ("epoch_seconds", "load_ms", "latencies_ms", "warmup_runs", "warnings")
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plan")
+    source = write_table(folder / "photos", photos=150, senders=15)
+    (folder / "small.toml").write_text(PLAN.format(source=source))
+    return folder / "small.toml"
+
+
+def start(plan: Path, out: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "threadlite", "run", str(plan), "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+
+
+def finish(plan: Path, out: Path) -> str:
+    process = start(plan, out)
+    said, complaints = process.communicate(timeout=500)
+    assert process.returncode == 0, complaints
+    assert "Traceback" not in complaints
+    return said
+
+
+def records_of(out: Path) -> list[dict[str, Any]]:
+    """The records, without what is timed and the verdicts on times."""
+    lines = (out / "records.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    return [
+        {key: value for key, value in record.items() if key not in TIMED}
+        for record in records
+        if record["kind"] != "verdict"
+    ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(plan: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    return out, finish(plan, out)
+
+
+def test_every_variant_is_made_judged_and_timed(undisturbed: tuple[Path, str]) -> None:
+    out, said = undisturbed
+    records = records_of(out)
+    assert not [record for record in records if record["kind"] == "failure"], records
+    variants = {
+        "custom-cnn.float.tflite", "custom-cnn.float.onnx",
+        "custom-cnn.int8.tflite", "custom-cnn.int8.onnx",
+    }  # fmt: skip
+    for kind in ("parity", "accuracy", "latency", "cost"):
+        named = {record["variant"] for record in records if record["kind"] == kind}
+        assert named - {"custom-cnn.float.keras"} == variants, kind
+    assert {record["side"] for record in records if record["kind"] == "accuracy"} == {
+        "validation", "test"
+    }  # fmt: skip
+    assert said.splitlines()[-1].endswith("report.html")
+
+
+def test_report_and_bundles_stand(undisturbed: tuple[Path, str]) -> None:
+    out, _ = undisturbed
+    assert "custom-cnn.int8.tflite" in (out / "report" / "report.md").read_text()
+    assert (out / "report" / "report.html").stat().st_size > 10_000
+    for name in ("custom-cnn.float.grouped", "custom-cnn.int8.grouped"):
+        bundle = read_bundle(out / "bundles" / name)
+        assert bundle.manifest.labels == LABELS
+        assert {model.file for model in bundle.manifest.models} == {"model.tflite", "model.onnx"}
+
+
+def test_records_hold_no_path_of_this_machine(undisturbed: tuple[Path, str], plan: Path) -> None:
+    text = (undisturbed[0] / "records.jsonl").read_text()
+    assert str(plan.parent) not in text
+    assert str(Path.home()) not in text
+
+
+def test_second_run_repeats_nothing(undisturbed: tuple[Path, str], plan: Path) -> None:
+    out, _ = undisturbed
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    begin = time.monotonic()
+    said = finish(plan, out)
+    seconds = time.monotonic() - begin
+    after = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert "0 steps done" in said
+    before.pop(out / "records.jsonl")
+    after.pop(out / "records.jsonl")
+    assert before == after
+    assert seconds < 20  # a few seconds on an idle machine; training alone takes longer than this
+
+
+def kill_at(process: subprocess.Popen[str], seconds: float) -> bool:
+    """Kill the process and all its children after ``seconds``; false if it was done before."""
+    try:
+        process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return True
+    return False
+
+
+def killed_and_restarted(plan: Path, out: Path, *, kills: int, longest: float) -> int:
+    """Kill the run at random moments, then let it finish; return how often it was killed."""
+    moments = random.Random(7)
+    done = 0
+    for _ in range(kills):
+        done += kill_at(start(plan, out), moments.uniform(3.0, longest))
+        finals = out.rglob("*.keras")
+        assert all(path.parent.joinpath("manifest.json").exists() for path in finals
+                   if not any(part.startswith(".partial") for part in path.parts))  # fmt: skip
+    finish(plan, out)
+    return done
+
+
+def test_killed_run_ends_with_the_same_records(
+    undisturbed: tuple[Path, str], plan: Path, tmp_path: Path
+) -> None:
+    assert killed_and_restarted(plan, tmp_path / "run", kills=3, longest=25.0) >= 1
+    assert records_of(tmp_path / "run") == records_of(undisturbed[0])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+def test_demo_killed_ten_times_ends_with_the_same_records(tmp_path: Path) -> None:
+    demo = REPOSITORY / "plans" / "demo.toml"
+    begin = time.monotonic()
+    finish(demo, tmp_path / "whole")
+    longest = time.monotonic() - begin
+    kills = killed_and_restarted(demo, tmp_path / "cut", kills=10, longest=longest / 4)
+    assert kills == 10
+    assert records_of(tmp_path / "cut") == records_of(tmp_path / "whole")
