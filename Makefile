@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint check lock hooks clean
+.PHONY: help setup demo results test test-all lint check lock hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +38,11 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: setup  ## train, optimize, deploy, bench and report on the rendered garments
 	@$(BIN)/threadlite run plans/demo.toml
+
+results: setup  ## run plans/clothing.toml on DATA and land its results in docs/ and README.md
+	@test -n "$(DATA)" || { echo "name the photos: make results DATA=PATH" >&2; exit 2; }
+	@$(BIN)/threadlite run plans/clothing.toml --data "$(DATA)"
+	@$(BIN)/python docs/results/publish.py runs/clothing plans/clothing.toml
 
 test: setup  ## the tests that CI runs
 	@$(BIN)/python -m pytest -m "not slow"
