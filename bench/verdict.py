@@ -13,7 +13,6 @@ from bench.operators import OperatorCounts, read_operators
 from bench.record import EnvironmentRecord, LatencyRecord, VerdictRecord
 from train.artifact import Artifact
 from train.errors import DataError
-from train.variant import parse_variant
 
 INT8_DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "dotprod", "i8mm"})
 _CONVERTING = ("QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear")
@@ -89,19 +88,16 @@ def verdict_records(
         latencies: their times, of one run.
         environment: the machine that timed them.
     """
-    timed = {(record.variant_sha256, record.split_method): record for record in latencies}
-    floats = {
-        (record.variant, record.split_method): record
-        for record in latencies
-        if parse_variant(record.variant).precision == "float"
-    }
+    timed = {(record.variant, record.split_method): record for record in latencies}
     verdicts = []
     for artifact in artifacts:
         manifest = artifact.manifest
+        if manifest.name.precision == "float":
+            continue
         name = manifest.name.as_format(manifest.name.format, precision="float")
-        mine = timed.get((manifest.payload_sha256, manifest.split.method))
-        parent = floats.get((str(name), manifest.split.method))
-        if mine is None or parent is None or manifest.name.precision == "float":
+        mine = timed.get((manifest.variant, manifest.split.method))
+        parent = timed.get((str(name), manifest.split.method))
+        if mine is None or parent is None:
             continue
         operators = read_operators(artifact.payload)
         sentences = explain_slow(parent, mine, operators, environment)

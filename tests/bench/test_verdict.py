@@ -9,7 +9,7 @@ import pytest
 from bench.latency import TURN_CALLS
 from bench.operators import OperatorCounts, count_operators, read_operators
 from bench.record import EnvironmentRecord, LatencyRecord
-from bench.verdict import compare_speed, explain_slow
+from bench.verdict import compare_speed, explain_slow, verdict_records
 from train.backend import keras, tensorflow
 from train.errors import ArtifactError, DataError
 
@@ -24,6 +24,7 @@ def _record(latencies: Any, **changes: Any) -> LatencyRecord:
         "runtime": "litert 2.3.0",
         "threads": 2,
         "warmup_runs": 20,
+        "calls_per_turn": TURN_CALLS,
         "load_ms": 1.0,
         "latencies_ms": tuple(float(latency) for latency in latencies),
     }
@@ -303,3 +304,34 @@ def test_every_truncated_tflite_is_refused_or_read_without_a_crash(
 def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"\.tflite and \.onnx files only"):
         count_operators(tmp_path / "model.keras")
+
+
+def test_verdicts_are_given_on_slow_int8_alone(fake_artifact: Any, tmp_path: Path) -> None:
+    names = ("net.float.onnx", "net.int8.onnx", "fast.float.onnx", "fast.int8.onnx")
+    model = _relu_onnx()
+    artifacts = [fake_artifact(tmp_path / name, name, model) for name in names]
+    times = dict(zip(names, (10.0, 12.0, 10.0, 5.0), strict=True))
+    records = [
+        _record(
+            [times[artifact.manifest.variant]] * 20,
+            variant=artifact.manifest.variant,
+            variant_sha256=artifact.manifest.payload_sha256,
+            runtime="onnxruntime 1",
+        )
+        for artifact in artifacts
+    ]
+    (verdict,) = verdict_records(artifacts, records, _machine("avx2"))
+    assert verdict.variant == "net.int8.onnx"
+    assert verdict.parent == "net.float.onnx"
+    assert "takes 1.20 [1.20, 1.20] times as long" in verdict.sentences[0]
+    assert any("no int8 dot-product instructions" in sentence for sentence in verdict.sentences)
+    assert verdict.operators == {"Relu": 1}
+
+
+def _relu_onnx() -> bytes:
+    """The smallest graph there is: one Relu."""
+    from onnx import TensorProto, helper
+
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", values[:1], values[1:])
+    return bytes(helper.make_model(graph).SerializeToString())
