@@ -58,10 +58,16 @@ def to_int8_onnx(
                 reduce_range=reduce_range,
                 activation_type=kinds[activations],
                 weight_type=QuantType.QInt8,
+                nodes_to_exclude=_softmax_nodes(onnx.load(prepared)),
             )
             return onnx.load(integer)
 
     return converted(quantize, "float .onnx to int8 .onnx")
+
+
+def _softmax_nodes(proto: Any) -> list[str]:
+    """Return the nodes that stay in float: in 8 bits near probabilities become equal ones."""
+    return [node.name for node in proto.graph.node if node.op_type == "Softmax"]
 
 
 def _reader(calibration: Pixels) -> Any:

@@ -18,11 +18,9 @@ def data(arguments: Namespace) -> int:
     from rich.console import Console
 
     from threadlite.describe import describe_dataset
-    from train.sources import open_dataset
 
     with Display() as display:
-        display.begin("reading photos", 0)
-        dataset = open_dataset(arguments.data, _source_options(arguments), advance=display.advance)
+        dataset = _open(arguments.data, _source_options(arguments), display)
     describe_dataset(dataset, Console())
     return 0
 
@@ -34,7 +32,6 @@ def train(arguments: Namespace) -> int:
     from threadlite.plan import explain, override
     from train.approaches import approach_named
     from train.fit import Training, train_approach
-    from train.sources import open_dataset
     from train.splits import split_photos
 
     approach = approach_named(arguments.approach)
@@ -44,8 +41,7 @@ def train(arguments: Namespace) -> int:
         raise UsageError(f"--set: {explain(error)}") from error
     _require_absent(arguments.out)
     with Display() as display:
-        display.begin("reading photos", 0)
-        dataset = open_dataset(arguments.data, _source_options(arguments), advance=display.advance)
+        dataset = _open(arguments.data, _source_options(arguments), display)
         split = split_photos(dataset.photos, method=arguments.split, seed=arguments.seed)
         training = Training(
             name=arguments.approach,
@@ -119,7 +115,7 @@ def bench(arguments: Namespace) -> int:
 
 def report(arguments: Namespace) -> int:
     """Make the report out of records."""
-    from bench.record import Record, read_records
+    from bench.record import Record, read_records, to_line
     from bench.report import write_report
 
     _require_absent(arguments.out)
@@ -127,8 +123,9 @@ def report(arguments: Namespace) -> int:
     warnings: list[str] = []
     for path in arguments.records:
         found, doubts = read_records(path)
-        records += [record for record in found if record not in records]
+        records += found
         warnings += doubts
+    records = list({to_line(record): record for record in records}.values())
     command = shlex.join(["threadlite", "report", *map(str, arguments.records)])
     write_report(records, arguments.out, title=arguments.title, warnings=warnings, command=command)
     _tell(f"report in {arguments.out / 'report.html'}")
@@ -149,7 +146,9 @@ def run(arguments: Namespace) -> int:
         command += " --data SOURCE"
     folder = arguments.out or Path("runs") / plan.name
     with Display() as display:
-        outcome = run_plan(plan, folder, progress=display, command=command)
+        outcome = run_plan(
+            plan, folder, progress=display, command=command, received=display.received
+        )
     tally = outcome.tally
     for failed in outcome.failures:
         _tell(f"not made: {failed.variant} ({failed.split_method}): {failed.reason}")
@@ -175,14 +174,11 @@ def reopen_dataset(artifact: Any, source: str | None, display: Display) -> Datas
     Raises:
         ConfigError: they are not the same photos.
     """
-    from train.sources import open_dataset
-
     manifest = artifact.manifest
     options = SourceOptions(
         classes=",".join(manifest.labels), dropped_labels=(), seed=manifest.seed
     )
-    display.begin("reading photos", 0)
-    dataset = open_dataset(source or manifest.dataset.name, options, advance=display.advance)
+    dataset = _open(source or manifest.dataset.name, options, display)
     if dataset.fingerprint != manifest.dataset.fingerprint:
         raise ConfigError(
             f"--data {source or manifest.dataset.name}: these are not the photos that"
@@ -190,6 +186,13 @@ def reopen_dataset(artifact: Any, source: str | None, display: Display) -> Datas
             f" trained on {manifest.dataset.fingerprint[:12]}…); give those"
         )
     return dataset
+
+
+def _open(source: str, options: SourceOptions, display: Display) -> Dataset:
+    from train.sources import open_dataset
+
+    display.begin("reading photos", 0)
+    return open_dataset(source, options, advance=display.advance, received=display.received)
 
 
 def parse_settings(words: Sequence[str]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+_DOWNLOAD = "downloading, bytes"
+
 
 class Display:
     """Progress bars on a terminal; plain lines where the output is a file or a pipe."""
@@ -56,6 +58,13 @@ class Display:
         """Move the bar."""
         if self._bar is not None:
             self._bars.advance(self._bar, amount)
+
+    def received(self, so_far: int, total: int | None) -> None:
+        """Show a download: bytes so far and, where the server tells, bytes in all."""
+        if self._bar is None or self._bars.tasks[-1].description != _DOWNLOAD:
+            self.begin(_DOWNLOAD, total or 0)
+        if self._bar is not None:
+            self._bars.update(self._bar, completed=so_far, total=total)
 
     def say(self, line: str) -> None:
         """Print one line, with the minutes since the start before it."""

@@ -51,7 +51,14 @@ class Outcome:
     tally: Tally
 
 
-def run_plan(plan: Plan, folder: Path, *, progress: Progress, command: str) -> Outcome:
+def run_plan(
+    plan: Plan,
+    folder: Path,
+    *,
+    progress: Progress,
+    command: str,
+    received: Callable[[int, int | None], None] | None = None,
+) -> Outcome:
     """Carry out ``plan`` in ``folder``, going on from what is there.
 
     Args:
@@ -59,6 +66,7 @@ def run_plan(plan: Plan, folder: Path, *, progress: Progress, command: str) -> O
         folder: the workspace; made where it is missing.
         progress: told of every step.
         command: how the user can make it again, for the report.
+        received: told of a download: bytes so far, and in all where that is known.
 
     Raises:
         ThreadliteError: the photos cannot be read, a training fails, or the folder cannot be
@@ -69,7 +77,7 @@ def run_plan(plan: Plan, folder: Path, *, progress: Progress, command: str) -> O
     workspace.clean()
     options = plan.data.options(seed=plan.seed)
     progress.begin("reading photos", 0)
-    dataset = open_dataset(plan.data.source, options, advance=progress.advance)
+    dataset = open_dataset(plan.data.source, options, advance=progress.advance, received=received)
     environment = describe_environment()
     steps = Steps(
         plan=plan,

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from deploy.bundle import read_bundle
 from tests.threadlite.pictures import LABELS, write_table
+from threadlite.cli import main
 
 PLAN = """
 name = "small"
@@ -65,10 +67,13 @@ def finish(plan: Path, out: Path) -> str:
     return said
 
 
+def records_of_file(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def records_of(out: Path) -> list[dict[str, Any]]:
     """The records, without what is timed and the verdicts on times."""
-    lines = (out / "records.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
+    records = records_of_file(out / "records.jsonl")
     return [
         {key: value for key, value in record.items() if key not in TIMED}
         for record in records
@@ -127,6 +132,55 @@ def test_second_run_repeats_nothing(undisturbed: tuple[Path, str], plan: Path) -
     after.pop(out / "records.jsonl")
     assert before == after
     assert seconds < 20  # a few seconds on an idle machine; training alone takes longer than this
+
+
+def test_commands_do_one_step_each(
+    undisturbed: tuple[Path, str], plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = next(undisturbed[0].glob("artifacts/custom-cnn.grouped-*"))
+    data = ("--data", str(plan.parent / "photos"))
+    small = tmp_path / "small"
+    steps = [
+        ("optimize", "int8", str(net), "--out", str(small), "--set", "photos=20", *data),
+        ("deploy", str(small), "--parent", str(net), "--out", str(tmp_path / "bundle"), *data),
+        ("bench", str(net), str(small), "--out", str(tmp_path / "r.jsonl"), "--rounds", "2", *data),
+        ("report", str(tmp_path / "r.jsonl"), "--out", str(tmp_path / "report")),
+    ]
+    for words in steps:
+        assert main(words) == 0, capsys.readouterr().err
+    assert [model.file for model in read_bundle(tmp_path / "bundle").manifest.models] == [
+        "model.tflite"
+    ]
+    assert {record["kind"] for record in records_of_file(tmp_path / "r.jsonl")} == {
+        "environment", "cost", "accuracy", "latency"
+    }  # fmt: skip
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_photos_of_another_dataset_are_refused(
+    undisturbed: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = next(undisturbed[0].glob("artifacts/custom-cnn.grouped-*"))
+    other = write_table(tmp_path / "other", photos=30)
+    words = ["optimize", "int8", str(net), "--out", str(tmp_path / "o"), "--data", str(other)]
+    assert main(words) == 1
+    assert "these are not the photos that" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "model.onnx"])
+def test_truncated_model_is_refused(
+    undisturbed: tuple[Path, str], tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = next(undisturbed[0].glob(f"artifacts/*.int8.*/{name}")).parent
+    cut = tmp_path / "cut"
+    shutil.copytree(whole, cut)
+    content = (cut / name).read_bytes()
+    (cut / name).write_bytes(content[: len(content) // 2])
+    assert main(["bench", str(cut), "--out", str(tmp_path / "records.jsonl")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("threadlite: ")
+    assert f"{name} is damaged" in said
+    assert not (tmp_path / "records.jsonl").exists()
 
 
 def kill_at(process: subprocess.Popen[str], seconds: float) -> bool:
