@@ -36,5 +36,6 @@ def parity_record(
         max_difference=found.max_difference,
         argmax_agreement=found.argmax_agreement,
         tolerance=found.tolerance,
+        min_agreement=found.min_agreement,
         passed=found.passed,
     )

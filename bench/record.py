@@ -190,6 +190,7 @@ class ParityRecord(_Record):
     max_difference: float
     argmax_agreement: float
     tolerance: float
+    min_agreement: float
     passed: bool
 
 

@@ -6,7 +6,6 @@ rounding; for integers, which round every tensor to 8 bits, the answer must.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -80,21 +79,6 @@ def bounds_for(precision: str) -> ParityBounds:
     return FLOAT_BOUNDS if precision == "float" else INTEGER_BOUNDS
 
 
-def keras_probabilities(model: Any, pixels: Pixels, *, batch: int = 32) -> Probabilities:
-    """Return a Keras network's probabilities ``(n, classes)`` of uint8 pictures.
-
-    Args:
-        model: a network on ``(n, height, width, 3)`` float32 in [0, 255].
-        pixels: ``(n, height, width, 3)`` uint8.
-        batch: pictures in one call.
-    """
-    rows = [
-        np.asarray(model(pixels[start : start + batch].astype(np.float32), training=False))
-        for start in range(0, len(pixels), batch)
-    ]
-    return np.concatenate(rows).astype(np.float32)
-
-
 def check_parity(
     variant: Artifact,
     parent_probabilities: Probabilities,
@@ -107,7 +91,7 @@ def check_parity(
 
     Args:
         variant: a ``.tflite`` or ``.onnx`` artifact.
-        parent_probabilities: ``(n, classes)``, from ``keras_probabilities`` on the same pixels.
+        parent_probabilities: ``(n, classes)``, from ``train.predict`` on the same pixels.
         pixels: ``(n, height, width, 3)`` uint8, real photos, at least one.
         threads: threads of the runtime.
         bounds: the default of the variant's precision if ``None``.

@@ -57,7 +57,7 @@ def nameplate_for(manifest: Manifest, variant: Variant) -> Nameplate:
 
 def with_tflite_nameplate(content: bytes, nameplate: Nameplate) -> bytes:
     """Return the ``.tflite`` bytes with the nameplate written in and the labels attached."""
-    import flatbuffers  # type: ignore[import-untyped]
+    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     class AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]

@@ -83,7 +83,7 @@ class Approach:
 APPROACHES: dict[str, Approach] = {
     "custom-cnn": Approach(
         network="custom-cnn",
-        recipe=Recipe(image_size=144, epochs=36, learning_rate=3e-3, weight_decay=0.05),
+        recipe=Recipe(image_size=144, epochs=32, learning_rate=3e-3, weight_decay=0.05),
         about="our own small CNN, from scratch",
     ),
     "efficientnet-lite0": Approach(
@@ -91,7 +91,7 @@ APPROACHES: dict[str, Approach] = {
         recipe=Recipe(
             image_size=160,
             head_first=True,
-            epochs=12,
+            epochs=10,
             learning_rate=5e-4,
             head_rate=4.0,
             frozen=("stem", "block1", "block2", "block3"),

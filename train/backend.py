@@ -4,12 +4,11 @@ TensorFlow Hub and the model optimization toolkit need Keras 2, so the switch is
 TensorFlow loads; nothing else in the project may import ``tensorflow`` at module level.
 """
 
-import contextlib
 import os
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
+
+from train.chatter import native_chatter_hidden
 
 
 def tensorflow() -> Any:
@@ -18,7 +17,7 @@ def tensorflow() -> Any:
         return sys.modules["tensorflow"]
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _native_stderr_muted():
+    with native_chatter_hidden():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
@@ -43,17 +42,3 @@ def make_repeatable(seed: int) -> None:
     tf, keras_module = tensorflow(), keras()
     keras_module.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-
-
-@contextlib.contextmanager
-def _native_stderr_muted() -> Iterator[None]:
-    """Drop what native code writes before TensorFlow's own log level is in force."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

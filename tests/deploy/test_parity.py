@@ -12,13 +12,13 @@ from deploy.parity import (
     ParityBounds,
     bounds_for,
     check_parity,
-    keras_probabilities,
     require_parity,
 )
 from optimize.convert import load_keras
 from tests.tiny_models import pictures
 from train.artifact import Artifact
 from train.errors import ConfigError, ParityError
+from train.predict import predict
 
 PHOTOS = pictures(40, seed=1)
 GOOD = Parity(
@@ -34,7 +34,7 @@ GOOD = Parity(
 
 @pytest.fixture(scope="module")
 def expected(parent: Artifact) -> np.ndarray:
-    return keras_probabilities(load_keras(parent), PHOTOS, batch=16)
+    return predict(load_keras(parent), PHOTOS)
 
 
 def test_the_tiny_network_gives_every_answer(expected: np.ndarray) -> None:
