@@ -182,7 +182,16 @@ class LatencyRecord(_Record):
 
 
 class ParityRecord(_Record):
-    """How far a variant's probabilities lie from its Keras parent's on real photos."""
+    """How far a variant's probabilities lie from its Keras parent's on real photos.
+
+    Attributes:
+        images: photos compared.
+        max_difference: greatest difference of one probability, in [0, 1].
+        argmax_agreement: share of photos with the same top class, in [0, 1].
+        tolerance: bound on ``max_difference``; 1 bounds nothing.
+        min_agreement: bound on ``argmax_agreement``; 0 bounds nothing.
+        passed: whether both bounds hold.
+    """
 
     kind: Literal["parity"] = "parity"
     runtime: str

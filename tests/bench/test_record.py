@@ -79,6 +79,7 @@ ONE_OF_EACH: list[Record] = [
         max_difference=0.01,
         argmax_agreement=1.0,
         tolerance=0.05,
+        min_agreement=0.9,
         passed=True,
     ),
     FAILURE,

@@ -117,7 +117,7 @@ def whole_run(*, wrong_int8: int = 4) -> list[Record]:
         )  # fmt: skip
         parity = ParityRecord(
             runtime="litert 2.3.0", images=8, max_difference=0.5, argmax_agreement=0.75,
-            tolerance=0.1, passed=False, **shared,
+            tolerance=0.1, min_agreement=0.9, passed=False, **shared,
         )  # fmt: skip
         sides = [judged(variant, wrong=wrong, side=side) for side in ("validation", "test")]
         records += [cost, *sides, parity, timed(variant, ms)]
