@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.record import AccuracyRecord
+from bench.subject import subject_of
 from deploy.runtime import open_runtime
 from train.artifact import Artifact
 from train.dataset import Photo
@@ -124,10 +125,7 @@ def measure_accuracy(
         parts = [opened.predict(pixels[start : start + _BATCH]) for start in batches]
     predictions = _checked_predictions(np.concatenate(parts), artifact)
     return AccuracyRecord(
-        variant=manifest.variant,
-        variant_sha256=manifest.payload_sha256,
-        split_method=manifest.split.method,
-        environment=environment,
+        **subject_of(manifest, environment),
         runtime=name,
         side=side,
         labels=manifest.labels,

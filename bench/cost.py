@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bench.record import CostRecord
+from bench.subject import subject_of
 from train.artifact import Artifact
 from train.backend import keras, tensorflow
 from train.errors import ArtifactError
@@ -187,10 +188,7 @@ def measure_cost(artifact: Artifact, keras_parent: Artifact, environment: str) -
     layers = count_layers(load_keras(keras_parent.payload))
     data = artifact.payload.read_bytes()
     return CostRecord(
-        variant=artifact.manifest.variant,
-        variant_sha256=artifact.manifest.payload_sha256,
-        split_method=artifact.manifest.split.method,
-        environment=environment,
+        **subject_of(artifact.manifest, environment),
         maccs=total_maccs(layers),
         parameters=total_parameters(layers),
         uncounted=uncounted_kinds(layers),

@@ -8,7 +8,6 @@ into the caches and wakes its threads after the others' turns, as in an app that
 picture after another.
 """
 
-import os
 import random
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -28,6 +27,7 @@ from bench.steadiness import (
     sample_warnings,
     worse_of,
 )
+from bench.subject import subject_of, without_paths
 from train.artifact import Artifact
 from train.errors import ConfigError, RuntimeFailure
 from train.pixels import Pixels, decode
@@ -153,19 +153,13 @@ def _record(
     manifest = lane.artifact.manifest
     if lane.caller is None or lane.failure:
         return FailureRecord(
-            variant=manifest.variant,
-            variant_sha256=manifest.payload_sha256,
-            split_method=manifest.split.method,
-            environment=environment,
+            **subject_of(manifest, environment),
             stage="latency",
             runtime=lane.runtime,
-            reason=_without_folder(lane.failure, lane.artifact.folder),
+            reason=without_paths(lane.failure),
         )
     return LatencyRecord(
-        variant=manifest.variant,
-        variant_sha256=manifest.payload_sha256,
-        split_method=manifest.split.method,
-        environment=environment,
+        **subject_of(manifest, environment),
         runtime=lane.runtime,
         threads=threads,
         warmup_runs=len(lane.warmup_ms),
@@ -174,10 +168,3 @@ def _record(
         latencies_ms=tuple(latency for turn in lane.turns for latency in turn),
         warnings=(*general, *sample_warnings(lane.warmup_ms, lane.turns, rule)),
     )
-
-
-def _without_folder(reason: str, folder: Path) -> str:
-    """Return ``reason`` naming files alone: a record holds no path of a machine."""
-    for path in (folder.resolve(), folder):
-        reason = reason.replace(f"{path}{os.sep}", "")
-    return reason

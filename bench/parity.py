@@ -1,6 +1,7 @@
 """Parity of a variant with its Keras parent, as a record."""
 
 from bench.record import ParityRecord
+from bench.subject import subject_of
 from deploy.parity import check_parity
 from train.artifact import Artifact
 from train.keras_file import load_keras
@@ -27,10 +28,7 @@ def parity_record(
     probabilities = predict(load_keras(parent.payload), pixels)
     found = check_parity(variant, probabilities, pixels, threads=threads)
     return ParityRecord(
-        variant=variant.manifest.variant,
-        variant_sha256=variant.manifest.payload_sha256,
-        split_method=variant.manifest.split.method,
-        environment=environment,
+        **subject_of(variant.manifest, environment),
         runtime=found.runtime,
         images=found.images,
         max_difference=found.max_difference,

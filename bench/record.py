@@ -4,6 +4,7 @@ Statistics are computed from the samples when they are asked for, never stored b
 variant that fails to convert or run is a record too, with its reason.
 """
 
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ class _Record(BaseModel):
         schema_version: of this layout.
         variant: the variant's name (see ``train.variant``).
         variant_sha256: digest of its payload; empty where there is no payload.
+        network_sha256: digest of the trained network that it was made from.
         split_method: the split that the model was trained and is judged under.
         environment: ``EnvironmentRecord.environment`` of the machine that made it.
     """
@@ -41,6 +43,7 @@ class _Record(BaseModel):
     schema_version: Literal[1] = 1
     variant: str
     variant_sha256: str = ""
+    network_sha256: str = ""
     split_method: str
     environment: str
 
@@ -265,7 +268,7 @@ def read_records(path: Path) -> tuple[list[Record], list[str]]:
         raise DataError(f"{path}: no readable records: {error}") from error
     records: list[Record] = []
     warnings: list[str] = []
-    lines = text.splitlines(keepends=True)
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)  # JSON leaves other line separators raw
     for number, line in enumerate(lines, start=1):
         if not line.endswith("\n"):
             warnings.append(f"{path.name}: line {number} was cut off (a killed run); passed over")

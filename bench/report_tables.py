@@ -40,6 +40,7 @@ class VariantRow:
     split_method: str
     variant: str
     variant_sha256: str
+    network_sha256: str
     network: str
     techniques: tuple[str, ...]
     precision: str
@@ -143,6 +144,7 @@ def _bare_row(
         split_method=record.split_method,
         variant=record.variant,
         variant_sha256=record.variant_sha256,
+        network_sha256=record.network_sha256,
         network=network,
         techniques=techniques,
         precision=precision,
@@ -201,7 +203,7 @@ def _float_of(row: VariantRow, floats: dict[tuple[object, ...], VariantRow]) -> 
 
 
 def _identity(row: VariantRow) -> tuple[object, ...]:
-    return row.condition, row.runtime, row.network, row.techniques
+    return row.condition, row.runtime, row.network, row.techniques, row.network_sha256
 
 
 def _against_float(row: VariantRow, base: VariantRow | None, accuracies: Accuracies) -> VariantRow:

@@ -6,6 +6,7 @@ Source: Georges, Buytaert & Eeckhout 2007, "Statistically rigorous Java performa
 of a median).
 """
 
+import contextlib
 import math
 import statistics
 from collections.abc import Sequence
@@ -160,11 +161,14 @@ def read_conditions() -> Conditions:
     times = psutil.cpu_times_percent(interval=_WATCH_SECONDS)
     stolen = getattr(times, "steal", 0.0)
     idle = times.idle + getattr(times, "iowait", 0.0)
-    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    battery, governor = None, ""
+    with contextlib.suppress(OSError):  # some containers show no battery and no governor
+        governor = _GOVERNOR.read_text().strip() if _GOVERNOR.is_file() else ""
+        battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
     return Conditions(
         busy_share=max(0.0, 100.0 - idle - stolen) / 100.0,
         stolen_share=stolen / 100.0,
-        governor=_GOVERNOR.read_text().strip() if _GOVERNOR.is_file() else "",
+        governor=governor,
         on_battery=battery is not None and battery.power_plugged is False,
     )
 

@@ -3,6 +3,7 @@
 import json
 
 from bench.record import TrainingRecord
+from bench.subject import subject_of
 from train.artifact import HISTORY_NAME, Artifact
 from train.dataset import Dataset
 from train.errors import ArtifactError
@@ -31,10 +32,7 @@ def training_record(artifact: Artifact, dataset: Dataset, *, environment: str) -
         raise ArtifactError(f"{path}: not a readable history; train again") from error
     manifest, split = artifact.manifest, artifact.split()
     return TrainingRecord(
-        variant=manifest.variant,
-        variant_sha256=manifest.payload_sha256,
-        split_method=manifest.split.method,
-        environment=environment,
+        **subject_of(manifest, environment),
         approach=manifest.approach,
         recipe=manifest.steps[0].config,
         dataset=dataset.name,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bench.operators import OperatorCounts, read_operators
 from bench.record import EnvironmentRecord, LatencyRecord, VerdictRecord
+from bench.subject import subject_of
 from train.artifact import Artifact
 from train.errors import DataError
 
@@ -88,15 +89,16 @@ def verdict_records(
         latencies: their times, of one run.
         environment: the machine that timed them.
     """
-    timed = {(record.variant, record.split_method): record for record in latencies}
+    timed = {(record.variant, record.network_sha256): record for record in latencies}
     verdicts = []
     for artifact in artifacts:
         manifest = artifact.manifest
         if manifest.name.precision == "float":
             continue
         name = manifest.name.as_format(manifest.name.format, precision="float")
-        mine = timed.get((manifest.variant, manifest.split.method))
-        parent = timed.get((str(name), manifest.split.method))
+        subject = subject_of(manifest, environment.environment)
+        mine = timed.get((manifest.variant, subject["network_sha256"]))
+        parent = timed.get((str(name), subject["network_sha256"]))
         if mine is None or parent is None:
             continue
         operators = read_operators(artifact.payload)
@@ -104,10 +106,7 @@ def verdict_records(
         if sentences:
             verdicts.append(
                 VerdictRecord(
-                    variant=manifest.variant,
-                    variant_sha256=manifest.payload_sha256,
-                    split_method=manifest.split.method,
-                    environment=environment.environment,
+                    **subject,
                     runtime=mine.runtime,
                     parent=parent.variant,
                     sentences=sentences,

@@ -25,6 +25,9 @@ import numpy as np
 from deploy.runtime import Runtime, open_runtime
 from train.errors import ThreadliteError
 
+SETTLE_SECONDS = 0.005
+SETTLE_SHARE = 0.2
+SETTLE_PAUSES = 40
 Clock = Callable[[], float]
 Opener = Callable[[Path, str, int], Runtime]
 
@@ -45,12 +48,36 @@ def serve(requests: BinaryIO, replies: BinaryIO, *, open_model: Opener, clock: C
                 turn = json.loads(line)
                 for _ in range(turn["untimed"]):
                     runtime.invoke()
-                _reply(replies, {"latencies_ms": time_calls(runtime, turn["timed"], clock)})
+                latencies_ms = time_calls(runtime, turn["timed"], clock)
                 gc.collect()
+                settle(time.process_time, time.sleep)
+                _reply(replies, {"latencies_ms": latencies_ms})
     except ThreadliteError as error:
         _reply(replies, {"error": str(error)})
     except Exception as error:  # runtimes raise kinds of their own
         _reply(replies, {"error": f"{type(error).__name__}: {error}"})
+
+
+def settle(cpu_clock: Clock, sleep: Callable[[float], None]) -> int:
+    """Wait until this process leaves the CPU alone, so that the next variant's turn has it.
+
+    A runtime's threads spin on for some milliseconds after a call.
+
+    Args:
+        cpu_clock: seconds of CPU that this process has used, all threads together.
+        sleep: waits for so many seconds.
+
+    Returns:
+        How many pauses it took, at most ``SETTLE_PAUSES``.
+    """
+    before = cpu_clock()
+    for pause in range(1, SETTLE_PAUSES + 1):
+        sleep(SETTLE_SECONDS)
+        now = cpu_clock()
+        if now - before < SETTLE_SHARE * SETTLE_SECONDS:
+            return pause
+        before = now
+    return SETTLE_PAUSES
 
 
 def time_calls(runtime: Runtime, calls: int, clock: Clock) -> list[float]:

@@ -165,6 +165,6 @@ def _require_files(folder: Path, manifest: BundleManifest) -> None:
             raise ArtifactError(
                 f"{path} is damaged: its sha256 is not the manifest's; deploy again"
             )
-    labels = (folder / LABELS_NAME).read_text(encoding="utf-8").splitlines()
+    labels = (folder / LABELS_NAME).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     if tuple(labels) != manifest.labels:
         raise ArtifactError(f"{folder}: {LABELS_NAME} differs from the manifest; deploy again")

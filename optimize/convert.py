@@ -148,8 +148,14 @@ def converted(convert: Callable[[], _T], subject: str) -> _T:
     try:
         with native_chatter_hidden():
             return convert()
-    except ConversionError:
+    except (ConversionError, MemoryError):
         raise
+    except OSError as error:
+        raise ArtifactError(
+            f"{subject}: the converter cannot write its scratch files"
+            f" ({error.strerror or error});"
+            " free some disk, or name another place in TMPDIR"
+        ) from error
     except Exception as error:  # converters raise anything from ValueError to AssertionError
         first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise ConversionError(

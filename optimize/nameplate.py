@@ -119,8 +119,11 @@ def _read_onnx(model: Path) -> Nameplate | None:
     found = {item.key: item.value for item in proto.metadata_props}
     if "variant" not in found:
         return None
-    fields = {key: json.loads(found[key]) for key in ("labels", "pixels")}
-    return Nameplate(**fields, variant=found["variant"], producer=found["producer"])
+    try:
+        fields = {key: json.loads(found[key]) for key in ("labels", "pixels")}
+        return Nameplate(**fields, variant=found["variant"], producer=found["producer"])
+    except (KeyError, ValueError) as error:  # a broken JSON and a broken nameplate alike
+        raise ArtifactError(f"{model}: its metadata is damaged; make it again") from error
 
 
 def _read_tflite(model: Path) -> Nameplate | None:
@@ -134,7 +137,7 @@ def _read_tflite(model: Path) -> Nameplate | None:
         return None
     nameplate = Nameplate.model_validate_json(text)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        labels = tuple(archive.read(LABELS_NAME).decode().splitlines())
+        labels = tuple(archive.read(LABELS_NAME).decode().removesuffix("\n").split("\n"))
     if labels != nameplate.labels:
         raise ArtifactError(f"{model}: {LABELS_NAME} inside differs from the nameplate's labels")
     return nameplate

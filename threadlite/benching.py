@@ -1,5 +1,6 @@
 """``threadlite bench``: F1, latency and cost of variants, as records."""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,15 @@ from bench.accuracy import measure_accuracy
 from bench.cost import measure_cost
 from bench.environment import describe_environment
 from bench.latency import measure_latencies
-from bench.record import FailureRecord, Record, write_records
+from bench.record import (
+    FailureRecord,
+    LatencyRecord,
+    Record,
+    of_kind,
+    write_records,
+)
+from bench.subject import subject_of, without_paths
+from bench.verdict import verdict_records
 from deploy.runtime import runtime_for
 from threadlite.commands import reopen_dataset
 from threadlite.console import Display
@@ -22,9 +31,7 @@ def bench_artifacts(
     folders: Sequence[Path],
     out: Path,
     *,
-    source: str | None,
-    threads: int,
-    rounds: int,
+    arguments: Namespace,
     display: Display,
 ) -> int:
     """Measure every variant given and write the records; return their number.
@@ -32,21 +39,31 @@ def bench_artifacts(
     A trained Keras network among them gives the MACCs and parameters of the variants made from
     it; it is not timed itself, for no phone runs it.
 
+    Args:
+        folders: artifacts.
+        out: of the records; must not exist.
+        arguments: words of the command: ``data``, its columns, ``threads`` and ``rounds``.
+        display: shows progress.
+
     Raises:
-        UsageError: there is no variant, or ``rounds`` or ``threads`` is below 1.
-        ConfigError: the photos are not those of an artifact.
+        UsageError: there is no variant, they were trained on different photos, or ``rounds`` or
+            ``threads`` is below 1.
+        ConfigError: the photos are not theirs.
     """
+    threads, rounds = arguments.threads, arguments.rounds
     if rounds < 1 or threads < 1:
         raise UsageError(f"--rounds and --threads must be 1 or more, got {rounds} and {threads}")
     given = [open_artifact(folder) for folder in folders]
     variants = [artifact for artifact in given if artifact.manifest.name.format != "keras"]
     if not variants:
         raise UsageError("bench needs a .tflite or .onnx artifact; see threadlite optimize")
+    if len({variant.manifest.dataset.fingerprint for variant in variants}) > 1:
+        raise UsageError("these variants were trained on different photos; bench them apart")
     parents = {a.manifest.payload_sha256: a for a in given if a not in variants}
     environment = describe_environment()
     machine = environment.environment
     records: list[Record] = [environment]
-    dataset = reopen_dataset(variants[0], source, display)
+    dataset = reopen_dataset(variants[0], arguments, display)
     for variant in variants:
         parent = next(
             (parents[step.parent_sha256] for step in variant.manifest.steps
@@ -54,13 +71,21 @@ def bench_artifacts(
         )  # fmt: skip
         if parent is not None:
             records.append(measure_cost(variant, parent, machine))
+        else:
+            display.say(f"{variant.manifest.variant}: name its trained network too, for its cost")
         records += _accuracies(variant, dataset, machine, threads, display)
     pairs = [(variant, runtime_for(variant.manifest.name.format)) for variant in variants]
-    display.say(f"timing {len(pairs)} variants, interleaved")
+    display.begin("timing, turns", len(pairs) * rounds)
     picture = select(dataset.photos, variants[0].split().validation[:1])[0].path
     records += measure_latencies(
-        pairs, threads=threads, rounds=rounds, environment=machine, picture=picture
+        pairs,
+        threads=threads,
+        rounds=rounds,
+        environment=machine,
+        picture=picture,
+        advance=display.advance,
     )
+    records += verdict_records(variants, of_kind(records, LatencyRecord), environment)
     write_records(out, records)
     return len(records)
 
@@ -89,13 +114,10 @@ def _accuracies(
         except ThreadliteError as error:
             records.append(
                 FailureRecord(
-                    variant=variant.manifest.variant,
-                    variant_sha256=variant.manifest.payload_sha256,
-                    split_method=variant.manifest.split.method,
-                    environment=machine,
+                    **subject_of(variant.manifest, machine),
                     stage="accuracy",
                     runtime=runtime,
-                    reason=str(error),
+                    reason=without_paths(str(error)),
                 )
             )
     return records

@@ -7,13 +7,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeAlias
 
+SEED_LIMIT = 2**14
 EPILOG = """\
 from photos to phone:
   threadlite run plans/demo.toml           everything, on the rendered garments
   threadlite data PHOTOS                   what is in a folder of photos, and what is wrong with it
   threadlite train custom-cnn --data PHOTOS --out net
   threadlite optimize int8 net --format tflite --data PHOTOS --out net-int8
-  threadlite deploy net-int8 --data PHOTOS --out bundle
+  threadlite deploy net-int8 --parent net --data PHOTOS --out bundle
   threadlite bench net net-int8 --data PHOTOS --out records.jsonl
   threadlite report records.jsonl --out report
 """
@@ -38,11 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ThreadliteError as error:
         sys.stderr.write(f"threadlite: {error}\n")
         return error.exit_code
+    except OSError as error:
+        sys.stderr.write(f"threadlite: {error.filename or 'system'}: {error.strerror or error}\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("threadlite: interrupted; run the same command again to go on\n")
         return 130
-    except BrokenPipeError:
-        return 1
     return status
 
 
@@ -80,17 +82,26 @@ def _add_source(parser: argparse.ArgumentParser, *, required: bool) -> None:
         metavar="SOURCE",
         help="garments, clothing, a table such as images.csv, or a folder (with images.csv, or with"
         " one subfolder a class)"
-        + ("" if required else "; by default what the artifact was trained on"),
+        + (
+            ""
+            if required
+            else "; may be left out where the artifact was trained on garments or clothing"
+        ),
     )
 
 
-def _add_columns(parser: argparse.ArgumentParser) -> None:
+def _add_columns(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
     group = parser.add_argument_group("how to read the photos")
     group.add_argument("--image-column", default="image", metavar="NAME", help="names the file")
     group.add_argument("--label-column", default="label", metavar="NAME", help="names the class")
     group.add_argument(
         "--sender-column", default="sender_id", metavar="NAME", help="names the sender"
     )
+    return group
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    group = _add_columns(parser)
     group.add_argument(
         "--classes",
         default="all",
@@ -102,7 +113,13 @@ def _add_columns(parser: argparse.ArgumentParser) -> None:
         metavar="LABELS",
         help="labels to leave out, separated by commas (default: Not sure,Other,Others,Skip)",
     )
-    group.add_argument("--seed", type=int, default=0, help="of every random choice (default: 0)")
+    group.add_argument("--seed", type=_seed, default=0, help="of every random choice (default: 0)")
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= SEED_LIMIT:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {SEED_LIMIT - 1}")
+    return int(text)
 
 
 def _add_threads(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +131,7 @@ def _add_data(commands: _Commands) -> None:
         "data", help="describe a source of photos and what is wrong with it"
     )
     parser.add_argument("data", metavar="SOURCE", help="as for --data of the other commands")
-    _add_columns(parser)
+    _add_selection(parser)
 
 
 def _add_train(commands: _Commands) -> None:
@@ -140,12 +157,14 @@ def _add_train(commands: _Commands) -> None:
         metavar="KEY=VALUE",
         help="override a key of the recipe, such as epochs=5 or augment.flip=false (TOML values)",
     )
-    _add_columns(parser)
+    _add_selection(parser)
 
 
 def _add_optimize(commands: _Commands) -> None:
     parser = commands.add_parser("optimize", help="make a new artifact out of one by a technique")
-    parser.add_argument("technique", metavar="TECHNIQUE", help="int8")
+    parser.add_argument(
+        "technique", metavar="TECHNIQUE", help="int8, or float for the plain export"
+    )
     parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="a trained network")
     parser.add_argument("--format", choices=("tflite", "onnx"), default="tflite")
     parser.add_argument("--out", type=Path, required=True, metavar="ARTIFACT", help="new folder")
@@ -154,9 +173,10 @@ def _add_optimize(commands: _Commands) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="override a setting of the technique, such as calibration_photos=100",
+        help="override a setting of the technique, such as photos=100",
     )
     _add_source(parser, required=False)
+    _add_columns(parser)
 
 
 def _add_deploy(commands: _Commands) -> None:
@@ -178,6 +198,7 @@ def _add_deploy(commands: _Commands) -> None:
         help="the trained network that variants must agree with",
     )
     _add_source(parser, required=False)
+    _add_columns(parser)
     _add_threads(parser)
 
 
@@ -189,6 +210,7 @@ def _add_bench(commands: _Commands) -> None:
         "--rounds", type=int, default=20, help="turns of five timed calls each (default: 20)"
     )
     _add_source(parser, required=False)
+    _add_columns(parser)
     _add_threads(parser)
 
 

@@ -5,12 +5,18 @@ import sys
 import tomllib
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from threadlite.console import Display
 from train.dataset import DROPPED_LABELS, Dataset, SourceOptions
 from train.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from train.artifact import Artifact
+
+NAMED_SOURCES = ("garments", "clothing")
 
 
 def data(arguments: Namespace) -> int:
@@ -39,7 +45,7 @@ def train(arguments: Namespace) -> int:
         approach = override(approach, parse_settings(arguments.set))
     except ValidationError as error:
         raise UsageError(f"--set: {explain(error)}") from error
-    _require_absent(arguments.out)
+    _require_new(arguments.out)
     with Display() as display:
         dataset = _open(arguments.data, _source_options(arguments), display)
         split = split_photos(dataset.photos, method=arguments.split, seed=arguments.seed)
@@ -61,15 +67,21 @@ def train(arguments: Namespace) -> int:
 
 def optimize(arguments: Namespace) -> int:
     """Make a new artifact by one technique."""
+    from optimize.convert import export_float
     from optimize.techniques import make_config
     from threadlite.steps import optimize_artifact
     from train.artifact import open_artifact
 
-    config = make_config(arguments.technique, parse_settings(arguments.set))
-    _require_absent(arguments.out)
+    settings = parse_settings(arguments.set)
+    config = None if arguments.technique == "float" else make_config(arguments.technique, settings)
+    _require_new(arguments.out)
     parent = open_artifact(arguments.artifact)
+    if config is None:
+        made = export_float(parent, arguments.format, arguments.out)
+        _tell(f"{made.manifest.variant} in {arguments.out}")
+        return 0
     with Display() as display:
-        dataset = reopen_dataset(parent, arguments.data, display)
+        dataset = reopen_dataset(parent, arguments, display)
         made = optimize_artifact(
             parent, arguments.technique, arguments.format, dataset, arguments.out, config
         )
@@ -81,14 +93,12 @@ def deploy(arguments: Namespace) -> int:
     """Check variants against their parent and bundle them."""
     from threadlite.deploying import deploy_bundle
 
-    _require_absent(arguments.out)
+    _require_new(arguments.out)
     with Display() as display:
         deploy_bundle(
             arguments.artifacts,
             arguments.out,
-            parent=arguments.parent,
-            source=arguments.data,
-            threads=arguments.threads,
+            arguments=arguments,
             display=display,
         )
     _tell(f"bundle in {arguments.out}")
@@ -99,14 +109,12 @@ def bench(arguments: Namespace) -> int:
     """Measure variants and write their records."""
     from threadlite.benching import bench_artifacts
 
-    _require_absent(arguments.out)
+    _require_new(arguments.out)
     with Display() as display:
         count = bench_artifacts(
             arguments.artifacts,
             arguments.out,
-            source=arguments.data,
-            threads=arguments.threads,
-            rounds=arguments.rounds,
+            arguments=arguments,
             display=display,
         )
     _tell(f"{count} records in {arguments.out}")
@@ -117,8 +125,9 @@ def report(arguments: Namespace) -> int:
     """Make the report out of records."""
     from bench.record import Record, read_records, to_line
     from bench.report import write_report
+    from train.storage import whole_folder
 
-    _require_absent(arguments.out)
+    _require_new(arguments.out)
     records: list[Record] = []
     warnings: list[str] = []
     for path in arguments.records:
@@ -126,8 +135,12 @@ def report(arguments: Namespace) -> int:
         records += found
         warnings += doubts
     records = list({to_line(record): record for record in records}.values())
-    command = shlex.join(["threadlite", "report", *map(str, arguments.records)])
-    write_report(records, arguments.out, title=arguments.title, warnings=warnings, command=command)
+    words = ["threadlite", "report", *(path.name for path in arguments.records)]
+    words += ["--title", arguments.title, "--out", arguments.out.name]
+    with whole_folder(arguments.out) as draft:
+        write_report(
+            records, draft, title=arguments.title, warnings=warnings, command=shlex.join(words)
+        )
     _tell(f"report in {arguments.out / 'report.html'}")
     return 0
 
@@ -138,7 +151,7 @@ def run(arguments: Namespace) -> int:
     from threadlite.run import run_plan
 
     plan = read_plan(arguments.plan)
-    command = f"threadlite run {arguments.plan.name}"
+    command = f"threadlite run plans/{arguments.plan.name}"
     if arguments.data:
         plan = plan.model_copy(
             update={"data": plan.data.model_copy(update={"source": arguments.data})}
@@ -157,7 +170,7 @@ def run(arguments: Namespace) -> int:
     for bundle in outcome.bundles:
         _tell(f"bundle:  {bundle}")
     _tell(f"report:  {outcome.report}")
-    return 0
+    return 1 if outcome.failures and not outcome.bundles else 0
 
 
 def doctor(arguments: Namespace) -> int:
@@ -168,24 +181,32 @@ def doctor(arguments: Namespace) -> int:
     return examine()
 
 
-def reopen_dataset(artifact: Any, source: str | None, display: Display) -> Dataset:
+def reopen_dataset(artifact: "Artifact", arguments: Namespace, display: Display) -> Dataset:
     """Open the photos that an artifact was trained on.
 
     Raises:
+        UsageError: no source was given, and the artifact does not tell one that is known here.
         ConfigError: they are not the same photos.
     """
+    from train.sources import fingerprint_of
+
     manifest = artifact.manifest
-    options = SourceOptions(
-        classes=",".join(manifest.labels), dropped_labels=(), seed=manifest.seed
-    )
-    dataset = _open(source or manifest.dataset.name, options, display)
-    if dataset.fingerprint != manifest.dataset.fingerprint:
+    source = arguments.data or manifest.dataset.name
+    if not arguments.data and source not in NAMED_SOURCES:
+        raise UsageError(
+            f"{artifact.folder} was trained on the folder {source!r}; say where it is with --data"
+        )
+    options = SourceOptions(**_columns(arguments), dropped_labels=(), seed=manifest.seed)
+    whole = _open(source, options, display)
+    photos = tuple(photo for photo in whole.photos if photo.label in manifest.labels)
+    fingerprint = fingerprint_of(photos)
+    if fingerprint != manifest.dataset.fingerprint:
         raise ConfigError(
-            f"--data {source or manifest.dataset.name}: these are not the photos that"
-            f" {artifact.folder} was trained on (fingerprint {dataset.fingerprint[:12]}…,"
+            f"--data {source}: these are not the photos that"
+            f" {artifact.folder} was trained on (fingerprint {fingerprint[:12]}…,"
             f" trained on {manifest.dataset.fingerprint[:12]}…); give those"
         )
-    return dataset
+    return replace(whole, photos=photos, labels=manifest.labels, fingerprint=fingerprint)
 
 
 def _open(source: str, options: SourceOptions, display: Display) -> Dataset:
@@ -214,25 +235,37 @@ def parse_settings(words: Sequence[str]) -> dict[str, Any]:
         place = settings
         for key in keys[:-1]:
             place = place.setdefault(key, {})
+            if not isinstance(place, dict):
+                raise UsageError(f"--set {word!r}: {key} was given a value before")
         place[keys[-1]] = value
     return settings
 
 
+def _columns(arguments: Namespace) -> dict[str, str]:
+    return {
+        name: getattr(arguments, name) for name in ("image_column", "label_column", "sender_column")
+    }
+
+
 def _source_options(arguments: Namespace) -> SourceOptions:
-    dropped = arguments.drop
+    dropped = DROPPED_LABELS
+    if arguments.drop is not None:
+        dropped = tuple(label.strip() for label in arguments.drop.split(",") if label.strip())
     return SourceOptions(
-        image_column=arguments.image_column,
-        label_column=arguments.label_column,
-        sender_column=arguments.sender_column,
+        **_columns(arguments),
         classes=arguments.classes,
-        dropped_labels=DROPPED_LABELS if dropped is None else tuple(dropped.split(",")),
+        dropped_labels=dropped,
         seed=arguments.seed,
     )
 
 
-def _require_absent(path: Path) -> None:
+def _require_new(path: Path) -> None:
+    """Refuse an output that is there, or that could not be written after all the work."""
+    from train.storage import require_writable
+
     if path.exists():
         raise UsageError(f"--out {path} exists already; choose another or remove it first")
+    require_writable(path)
 
 
 def _tell(line: str) -> None:

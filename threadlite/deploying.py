@@ -1,6 +1,7 @@
 """``threadlite deploy``: variants that agree with their parent go into a bundle."""
 
 import tempfile
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from deploy.parity import check_parity, require_parity
 from optimize.convert import export_float
 from threadlite.commands import reopen_dataset
 from threadlite.console import Display
+from threadlite.plan import PARITY_PHOTOS
+from threadlite.steps import parity_ids
 from train.artifact import Artifact, open_artifact
 from train.errors import UsageError
 from train.keras_file import load_keras
@@ -16,16 +19,12 @@ from train.pixels import load_pixels
 from train.predict import predict
 from train.splits import select
 
-PARITY_PHOTOS = 256
-
 
 def deploy_bundle(
     folders: Sequence[Path],
     out: Path,
     *,
-    parent: Path | None,
-    source: str | None,
-    threads: int,
+    arguments: Namespace,
     display: Display,
 ) -> None:
     """Check every variant against its parent and bundle them.
@@ -33,9 +32,8 @@ def deploy_bundle(
     Args:
         folders: one trained network, or variants of one.
         out: of the bundle; must not exist.
-        parent: the trained network, where ``folders`` are variants.
-        source: the photos; by default what the network was trained on.
-        threads: of the runtimes.
+        arguments: words of the command: ``parent`` (the trained network, where ``folders`` are
+            variants), ``data``, its columns and ``threads``.
         display: shows progress.
 
     Raises:
@@ -43,14 +41,17 @@ def deploy_bundle(
         ParityError: a variant does not compute what its parent computes.
     """
     given = [open_artifact(folder) for folder in folders]
-    network = _network(given, parent)
-    dataset = reopen_dataset(network, source, display)
-    photos = select(dataset.photos, network.split().validation[:PARITY_PHOTOS])
+    network = _network(given, arguments.parent)
+    dataset = reopen_dataset(network, arguments, display)
+    photos = select(dataset.photos, parity_ids(network.split(), PARITY_PHOTOS))
     pixels = load_pixels(photos, network.manifest.pixels)
     expected = predict(load_keras(network.payload), pixels)
     with tempfile.TemporaryDirectory(prefix="threadlite-") as scratch:
         variants = _variants(given, network, Path(scratch))
-        found = [check_parity(variant, expected, pixels, threads=threads) for variant in variants]
+        found = [
+            check_parity(variant, expected, pixels, threads=arguments.threads)
+            for variant in variants
+        ]
         for parity in found:
             display.say(
                 f"{parity.variant} under {parity.runtime}: same class on"

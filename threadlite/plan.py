@@ -4,14 +4,25 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from deploy.runtime import RUNTIMES
 from optimize.techniques import TECHNIQUES, make_config
+from threadlite.cli import SEED_LIMIT
 from train.approaches import APPROACHES, Approach, Recipe, approach_named
 from train.dataset import DROPPED_LABELS, SourceOptions
 from train.errors import ConfigError, ThreadliteError
 from train.splits import SplitMethod
+
+PARITY_PHOTOS = 256
 
 
 class _Section(BaseModel):
@@ -23,7 +34,7 @@ class DataSection(_Section):
 
     Attributes:
         source: ``garments``, ``clothing`` or a path.
-        splits: each is trained and benched on its own; the first is the one decided by.
+        splits: each is trained, benched and decided on by itself.
         classes: ``all``, ``topN`` or names separated by commas.
         drop: labels that are left out.
         image_column: column of the table that names the image.
@@ -38,6 +49,11 @@ class DataSection(_Section):
     image_column: str = "image"
     label_column: str = "label"
     sender_column: str = "sender_id"
+
+    @field_validator("splits")
+    @classmethod
+    def _are_distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return once(value)
 
     def options(self, *, seed: int) -> SourceOptions:
         """Return these settings as the data stage takes them."""
@@ -74,6 +90,17 @@ class ApproachSection(_Section):
         return override(approach_named(self.name), self.recipe)
 
 
+def once(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ``names``.
+
+    Raises:
+        ValueError: one is named twice.
+    """
+    if len(set(names)) < len(names):
+        raise ValueError(f"named twice: {', '.join(names)}")
+    return names
+
+
 class OptimizeSection(_Section):
     """Which techniques make variants of every trained network, with their settings."""
 
@@ -82,6 +109,7 @@ class OptimizeSection(_Section):
 
     @model_validator(mode="after")
     def _are_known(self) -> Self:
+        once(self.techniques)
         for name in (*self.techniques, *self.settings):
             if name not in TECHNIQUES:
                 raise ValueError(f"{name!r} is not known; choose from {', '.join(TECHNIQUES)}")
@@ -101,11 +129,22 @@ class DeploySection(_Section):
     """Which formats are made, and how closely they must follow the Keras network."""
 
     formats: tuple[Literal["tflite", "onnx"], ...] = Field(default=("tflite", "onnx"), min_length=1)
-    parity_photos: int = Field(default=256, ge=16)
+    parity_photos: int = Field(default=PARITY_PHOTOS, ge=16)
+
+    @field_validator("formats")
+    @classmethod
+    def _are_distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return once(value)
 
 
 class BenchSection(_Section):
-    """How latency is timed: batch 1, ``rounds`` turns of each variant, five timed calls a turn."""
+    """What is measured, and how latency is timed.
+
+    Attributes:
+        runtimes: variants for other runtimes are bundled, and neither judged nor timed.
+        threads: of each runtime.
+        rounds: turns of each variant, five timed calls a turn, batch 1.
+    """
 
     runtimes: tuple[str, ...] = Field(default=tuple(RUNTIMES), min_length=1)
     threads: int = Field(default=2, ge=1, le=64)
@@ -113,6 +152,7 @@ class BenchSection(_Section):
 
     @model_validator(mode="after")
     def _are_known(self) -> Self:
+        once(self.runtimes)
         for name in self.runtimes:
             if name not in RUNTIMES:
                 raise ValueError(f"{name!r} is not known; choose from {', '.join(RUNTIMES)}")
@@ -125,7 +165,7 @@ class Plan(_Section):
     schema_version: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     title: str
-    seed: int = Field(default=0, ge=0, lt=2**15)
+    seed: int = Field(default=0, ge=0, lt=SEED_LIMIT)
     data: DataSection
     approaches: tuple[ApproachSection, ...] = Field(min_length=1)
     optimize: OptimizeSection = OptimizeSection()
@@ -134,9 +174,7 @@ class Plan(_Section):
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Self:
-        names = [approach.name for approach in self.approaches]
-        if len(set(names)) < len(names):
-            raise ValueError(f"approaches are named twice: {', '.join(names)}")
+        once(tuple(approach.name for approach in self.approaches))
         return self
 
 
@@ -183,5 +221,5 @@ def explain(error: ValidationError) -> str:
     first = (misspelt or faults)[0]  # a misspelt key is why another is missing
     where = ".".join(str(part) for part in first["loc"]) or "the whole"
     if first["type"] == "extra_forbidden":
-        return f"{where}: no such key; README.md names those there are"
+        return f"{where}: no such key; README.md and train/approaches.py name those there are"
     return f"{where}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r})"

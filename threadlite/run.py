@@ -1,23 +1,28 @@
 """A whole plan: train, optimize, deploy, bench and report, each step once."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import bench
 from bench.environment import describe_environment
-from bench.record import FailureRecord, ParityRecord, Record, write_records
+from bench.record import FailureRecord, ParityRecord, Record, of_kind, write_records
+from deploy.parity import Parity, require_parity
+from deploy.runtime import runtime_for
 from threadlite.plan import Plan
 from threadlite.steps import Steps
 from threadlite.workspace import Workspace, step_key
 from train.artifact import Artifact
-from train.errors import ParityError, ThreadliteError
+from train.errors import ConversionError, ParityError, RuntimeFailure
 from train.progress import Progress
 from train.sources import open_dataset
-from train.storage import digest_of
+from train.storage import digest_of, digest_of_file, require_writable
 from train.variant import Format
 
 RECORDS_NAME = "records.jsonl"
+TEMPLATES = Path(bench.__file__).parent / "templates"
 
 
 @dataclass(kw_only=True)
@@ -74,6 +79,7 @@ def run_plan(
     """
     tally = Tally()
     workspace = Workspace(folder=folder, done=tally.count)
+    require_writable(folder / RECORDS_NAME)
     workspace.clean()
     options = plan.data.options(seed=plan.seed)
     progress.begin("reading photos", 0)
@@ -151,30 +157,31 @@ class _Run:
             self.take(judged)
             _require(judged)
             self.take(self.steps.cost(variant, parent))
-            for side in ("validation", "test"):
-                self.take(self.steps.accuracy(variant, side))
-        except ThreadliteError as error:
+            if runtime_for(target) in self.steps.plan.bench.runtimes:
+                for side in ("validation", "test"):
+                    self.take(self.steps.accuracy(variant, side))
+                self.variants.append(variant)
+        except (ConversionError, RuntimeFailure, ParityError) as error:
             name = parent.manifest.name
             self.take([self.steps.failure(error, parent, f"{name.network}.{label}.{target}")])
             return None
-        self.variants.append(variant)
         return variant
 
 
 def _require(judged: Sequence[Record]) -> None:
-    for record in judged:
-        if isinstance(record, ParityRecord) and not record.passed:
-            raise ParityError(
-                f"{record.variant} under {record.runtime} agrees with its parent on"
-                f" {record.argmax_agreement:.1%} of {record.images} photos (largest difference"
-                f" {record.max_difference:.3g}): it is not deployed"
-            )
+    for record in of_kind(judged, ParityRecord):
+        fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(Parity)}
+        require_parity([Parity(**fields)])
 
 
 def _report(plan: Plan, steps: Steps, records: Sequence[Record], command: str) -> Path:
     """Write the report, unless the one of these records is there."""
     lines = digest_of([record.model_dump(mode="json") for record in records])
-    key = step_key("bench.report", {"records": lines, "title": plan.title, "command": command})
+    templates = {
+        path.name: digest_of_file(path) for path in sorted(TEMPLATES.iterdir()) if path.is_file()
+    }
+    inputs = {"records": lines, "title": plan.title, "command": command, "templates": templates}
+    key = step_key("bench.report", inputs)
 
     def make(folder: Path) -> None:
         from bench.report import write_report

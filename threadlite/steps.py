@@ -1,15 +1,24 @@
 """The steps of a run: each names all that goes into it, and is done once for equal inputs."""
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.record import EnvironmentRecord, FailureRecord, LatencyRecord, Record, of_kind
+from bench.record import (
+    EnvironmentRecord,
+    FailureRecord,
+    LatencyRecord,
+    Record,
+    of_kind,
+)
+from bench.subject import without_paths
 from bench.training import training_record
 from deploy.runtime import runtime_for
 from optimize.quantize import choose_calibration
 from optimize.techniques import TECHNIQUES
+from threadlite.code import code_digest
 from threadlite.plan import ApproachSection, Plan
 from threadlite.workspace import Workspace, step_key
 from train.artifact import Artifact
@@ -66,12 +75,12 @@ class Steps:
         return self.workspace.artifact(f"{section.name}.{split.method}", key, make)
 
     def training_record(self, artifact: Artifact) -> list[Record]:
-        """Record a training, with the machine that it ran on."""
-        return self._records(
-            "training",
-            artifact,
-            "bench.training",
-            {},
+        """Record a training, right after it, with the machine that it ran on."""
+        manifest = artifact.manifest
+        inputs = {"network": manifest.payload_sha256, "split": manifest.split.sha256}
+        return self.workspace.records(
+            f"training.{manifest.approach}.{manifest.split.method}",
+            step_key("bench.training", inputs),
             lambda: [training_record(artifact, self.dataset, environment=self._machine)],
         )
 
@@ -111,7 +120,8 @@ class Steps:
         def make() -> list[Record]:
             from bench.parity import parity_record
 
-            photos = self._side(variant, "validation")[: self.plan.deploy.parity_photos]
+            ids = parity_ids(variant.split(), self.plan.deploy.parity_photos)
+            photos = select(self.dataset.photos, ids)
             pixels = load_pixels(photos, variant.manifest.pixels)
             return [
                 parity_record(
@@ -167,10 +177,11 @@ class Steps:
         inputs = {
             "variants": [variant.manifest.payload_sha256 for variant in variants],
             "threads": self._threads, "rounds": self.plan.bench.rounds, "machine": self._machine,
+            "child": code_digest("bench.worker"),
         }  # fmt: skip
 
         def make() -> list[Record]:
-            self.progress.say(f"timing {len(pairs)} variants, interleaved")
+            self.progress.begin("timing, turns", len(pairs) * self.plan.bench.rounds)
             return list(
                 measure_latencies(
                     pairs,
@@ -178,6 +189,7 @@ class Steps:
                     rounds=self.plan.bench.rounds,
                     environment=self._machine,
                     picture=self._side(variants[0], "validation")[0].path,
+                    advance=self.progress.advance,
                 )
             )
 
@@ -210,10 +222,11 @@ class Steps:
         """Return the record of a variant that could not be made or judged."""
         return FailureRecord(
             variant=name,
+            network_sha256=parent.manifest.payload_sha256,
             split_method=parent.manifest.split.method,
             environment=self._machine,
             stage=type(error).__name__,
-            reason=str(error),
+            reason=without_paths(str(error)),
         )
 
     @property
@@ -244,6 +257,15 @@ class Steps:
         }
         name = f"{what}.{artifact.manifest.variant}.{artifact.manifest.split.method}"
         return self.workspace.records(name, step_key(module, whole), make)
+
+
+def parity_ids(split: Split, count: int) -> list[str]:
+    """Return validation photos to compare variants on, drawn at random, the same every time.
+
+    Ids often begin with the class, so the first ones would be of a few classes alone.
+    """
+    ids = sorted(split.validation)
+    return sorted(random.Random(0).sample(ids, min(count, len(ids))))
 
 
 def optimize_artifact(

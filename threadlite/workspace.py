@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.record import Record, read_records, write_records
+from bench.record import FailureRecord, Record, read_records, write_records
 from threadlite.code import code_digest
 from train.artifact import Artifact, library_versions, open_artifact
-from train.storage import PARTIAL_PREFIX, digest_of, remove_partials, write_text
+from train.storage import (
+    PARTIAL_PREFIX,
+    digest_of,
+    plain_write_errors,
+    remove_partials,
+    write_text,
+)
 
 _KEY_LENGTH = 16
 
@@ -62,7 +68,8 @@ class Workspace:
         if there:
             return read_records(path)[0]
         made = list(make())
-        write_records(path, made)
+        if not any(isinstance(record, FailureRecord) for record in made):
+            write_records(path, made)  # what failed is tried again by the next run
         return made
 
     def file(self, name: str, key: str, make: Callable[[Path], None]) -> Path:
@@ -72,7 +79,8 @@ class Workspace:
         there = path.exists()
         self.done(name, there)
         if not there:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with plain_write_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
             make(path)
         return path
 
@@ -86,11 +94,13 @@ class Workspace:
         self.done(name, there)
         if not there:
             fresh = folder.with_name(f"{PARTIAL_PREFIX}{folder.name}")
-            shutil.rmtree(fresh, ignore_errors=True)
-            make(fresh)
-            note.unlink(missing_ok=True)
-            shutil.rmtree(folder, ignore_errors=True)
-            fresh.rename(folder)
+            with plain_write_errors(folder):
+                shutil.rmtree(fresh, ignore_errors=True)
+                make(fresh)
+                note.unlink(missing_ok=True)
+                if folder.exists():
+                    shutil.rmtree(folder)
+                fresh.rename(folder)
             write_text(note, key)
         return folder
 
@@ -99,5 +109,5 @@ class Workspace:
         return self.folder / "checkpoints" / key
 
     def forget_checkpoints(self) -> None:
-        """Remove checkpoints of trainings whose artifact stands."""
+        """Remove all checkpoints: call it when every training of the plan is done."""
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)

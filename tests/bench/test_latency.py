@@ -1,6 +1,7 @@
 """Latency: exact arithmetic on scripted callers, then children that live, hang and die."""
 
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -29,6 +30,7 @@ from bench.steadiness import (
     sample_warnings,
     worse_of,
 )
+from bench.worker import SETTLE_PAUSES, SETTLE_SECONDS, settle
 from train.artifact import Artifact
 from train.errors import ConfigError, RuntimeFailure
 from train.pixels import Pixels
@@ -240,11 +242,13 @@ def test_a_record_holds_every_timed_call_and_none_of_the_others(scripted: Any) -
     assert record == LatencyRecord(
         variant="net.int8.tflite",
         variant_sha256=record.variant_sha256,
+        network_sha256=record.variant_sha256,
         split_method="grouped",
         environment=ENVIRONMENT,
         runtime="fake 1.0",
         threads=1,
         warmup_runs=9,
+        calls_per_turn=TURN_CALLS,
         load_ms=7.0,
         latencies_ms=(10.0,) * (4 * TURN_CALLS),
     )
@@ -580,3 +584,16 @@ def test_both_runtimes_are_timed_and_broken_files_are_records(
             assert "imported TensorFlow" not in record.reason
             assert "model" in record.reason
             assert str(tmp_path) not in record.reason  # a record holds no path of a machine
+
+
+def test_a_child_waits_until_its_threads_are_still() -> None:
+    # CPU seconds used so far: 5 ms, then 4 ms more (80 % of a pause), then 0.5 ms more (10 %).
+    used = iter((0.005, 0.009, 0.0095))
+    pauses: list[float] = []
+    assert settle(lambda: next(used), pauses.append) == 2
+    assert pauses == [SETTLE_SECONDS] * 2
+
+
+def test_a_child_that_is_never_still_waits_no_longer_than_the_bound() -> None:
+    clock = itertools.count(step=SETTLE_SECONDS)
+    assert settle(lambda: float(next(clock)), lambda _: None) == SETTLE_PAUSES

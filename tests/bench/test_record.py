@@ -20,6 +20,7 @@ from bench.record import (
     to_line,
     write_records,
 )
+from bench.subject import without_paths
 from train.errors import ArtifactError, DataError
 
 COMMON = {"variant": "custom-cnn.int8.tflite", "split_method": "grouped", "environment": "e" * 16}
@@ -182,3 +183,36 @@ def test_an_interrupted_writing_keeps_the_records_that_were_there(tmp_path: Path
 def test_of_kind_keeps_the_order() -> None:
     assert of_kind(ONE_OF_EACH, LatencyRecord) == [LATENCY]
     assert of_kind([FAILURE, LATENCY, FAILURE], FailureRecord) == [FAILURE, FAILURE]
+
+
+def test_line_separators_within_a_text_do_not_cut_a_record(tmp_path: Path) -> None:
+    record = FailureRecord(
+        variant="net.int8.tflite", split_method="grouped", environment="e", stage="s",
+        reason="one\u2028two\u0085three",
+    )  # fmt: skip
+    write_records(tmp_path / "r.jsonl", [record, record])
+    assert read_records(tmp_path / "r.jsonl") == ([record, record], [])
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        ("/home/me/runs/net/model.tflite: cannot be read", "model.tflite: cannot be read"),
+        ("open('/tmp/a/b.onnx') failed", "open('b.onnx') failed"),
+        ("1/2 of the photos, 3.5 ms/call", "1/2 of the photos, 3.5 ms/call"),
+    ],
+)
+def test_reasons_hold_no_folders(reason: str, kept: str) -> None:
+    assert without_paths(reason) == kept
+
+
+def test_accuracy_lists_must_run_in_parallel() -> None:
+    fields = {
+        "variant": "net.int8.tflite", "split_method": "grouped", "environment": "e",
+        "runtime": "litert 2", "side": "test", "labels": ("a", "b"), "photo_ids": ("p", "q"),
+        "senders": ("s", "s"), "truths": (0, 1), "predictions": (0, 1),
+    }  # fmt: skip
+    AccuracyRecord.model_validate(fields)
+    for wrong in ({"truths": (0,)}, {"predictions": (0, 2)}, {"photo_ids": ()}):
+        with pytest.raises(ValidationError):
+            AccuracyRecord.model_validate({**fields, **wrong})

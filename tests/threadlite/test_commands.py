@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.threadlite.pictures import write_table
-from threadlite.cli import main
+from threadlite.cli import EPILOG, build_parser, main
 from threadlite.commands import parse_settings
 from train.errors import UsageError
 
@@ -129,8 +130,9 @@ def test_settings_that_cannot_be(
 def test_settings_are_toml_values() -> None:
     found = parse_settings(["epochs=5", "augment.flip=false", "name=plain", "rates=[1, 2]"])
     assert found == {"epochs": 5, "augment": {"flip": False}, "name": "plain", "rates": [1, 2]}
-    with pytest.raises(UsageError):
-        parse_settings(["epochs"])
+    for wrong in (["epochs"], ["augment=1", "augment.flip=false"]):
+        with pytest.raises(UsageError):
+            parse_settings(wrong)
 
 
 def test_output_in_the_way(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,6 +209,51 @@ def test_output_folder_that_cannot_be_written(table: Path) -> None:
     assert code == 1
     assert "/proc/net-of-mine" in said
     assert "cannot be written" in said
+
+
+def test_run_into_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    if not Path("/proc/self").exists():
+        pytest.skip("this system has no /proc")
+    plan = Path(__file__).resolve().parents[2] / "plans" / "demo.toml"
+    code, said = in_a_process("run", str(plan), "--out", "/proc/run-of-mine")
+    assert code == 1
+    assert "/proc/run-of-mine" in said
+    assert "cannot be written" in said
+
+
+def test_run_into_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("kept")
+    plan = Path(__file__).resolve().parents[2] / "plans" / "demo.toml"
+    assert run("run", str(plan), "--out", str(tmp_path / "file")) == 1
+    assert "cannot be written" in message(capsys)
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_examples_of_the_help_are_commands() -> None:
+    examples = [line.split("  ")[1] for line in EPILOG.splitlines() if line.startswith("  ")]
+    assert len(examples) >= 7
+    for example in examples:
+        program, *words = shlex.split(example)
+        assert program == "threadlite"
+        assert build_parser().parse_args(words).command == words[0]
+
+
+@pytest.mark.parametrize("seed", ["-1", "16384", "x"])
+def test_seed_out_of_range_is_wrong_usage(
+    seed: str, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("data", str(table), f"--seed={seed}")
+    assert caught.value.code == 2
+    assert "from 0 to 16383" in capsys.readouterr().err
+
+
+def test_dropped_labels_may_have_spaces_around_them(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("data", str(table), "--drop", "Skip , disc ") == 0
+    said = capsys.readouterr().out
+    assert "disc (20)" in said
 
 
 def test_help_shows_the_way(capsys: pytest.CaptureFixture[str]) -> None:

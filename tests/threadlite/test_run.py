@@ -157,6 +157,19 @@ def test_commands_do_one_step_each(
     assert (tmp_path / "report" / "report.html").is_file()
 
 
+def test_runtimes_that_are_not_named_are_bundled_and_not_benched(
+    undisturbed: tuple[Path, str], plan: Path, tmp_path: Path
+) -> None:
+    narrow = tmp_path / "small.toml"
+    narrow.write_text(plan.read_text() + "runtimes = ['onnxruntime']\n")
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed[0], out)
+    finish(narrow, out)
+    benched = {r["variant"] for r in records_of(out) if r["kind"] in ("accuracy", "latency")}
+    assert benched == {"custom-cnn.float.onnx", "custom-cnn.int8.onnx"}
+    assert (out / "bundles" / "custom-cnn.int8.grouped" / "model.tflite").is_file()
+
+
 def test_photos_of_another_dataset_are_refused(
     undisturbed: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.record import FailureRecord, Record
+from bench.record import CostRecord, FailureRecord, Record
 from threadlite import workspace
 from threadlite.workspace import Workspace, step_key
 from train.storage import PARTIAL_PREFIX
@@ -28,10 +28,15 @@ def place(tmp_path: Path, steps: Steps) -> Workspace:
     return Workspace(folder=tmp_path / "run", done=steps.count)
 
 
+SUBJECT = {"variant": "net.int8.tflite", "split_method": "grouped", "environment": "e"}
+
+
 def a_record() -> Record:
-    return FailureRecord(
-        variant="net.int8.tflite", split_method="grouped", environment="e", stage="s", reason="r"
-    )
+    return CostRecord(maccs=1, parameters=1, uncounted={}, file_bytes=1, gzip_bytes=1, **SUBJECT)
+
+
+def a_failure() -> Record:
+    return FailureRecord(stage="s", reason="r", **SUBJECT)
 
 
 def test_key_follows_inputs_code_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +53,12 @@ def test_records_are_made_once(place: Workspace, steps: Steps) -> None:
     again = place.records("f1", "k", lambda: pytest.fail("made twice"))
     assert made == again == [a_record()]
     assert steps.seen == [("f1", False), ("f1", True)]
+
+
+def test_failures_are_tried_again(place: Workspace, steps: Steps) -> None:
+    place.records("timing", "k", lambda: [a_failure()])
+    assert place.records("timing", "k", lambda: [a_record()]) == [a_record()]
+    assert [there for _, there in steps.seen] == [False, False]
 
 
 def test_another_key_is_another_step(place: Workspace, steps: Steps) -> None:
