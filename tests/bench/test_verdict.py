@@ -316,6 +316,7 @@ def test_verdicts_are_given_on_slow_int8_alone(fake_artifact: Any, tmp_path: Pat
             [times[artifact.manifest.variant]] * 20,
             variant=artifact.manifest.variant,
             variant_sha256=artifact.manifest.payload_sha256,
+            network_sha256=artifact.manifest.payload_sha256,
             runtime="onnxruntime 1",
         )
         for artifact in artifacts
