@@ -7,7 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeAlias
 
-SEED_LIMIT = 2**14
+from train.seeds import SEED_LIMIT
+
 EPILOG = """\
 from photos to phone:
   threadlite run plans/demo.toml           everything, on the rendered garments

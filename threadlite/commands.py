@@ -39,6 +39,7 @@ def train(arguments: Namespace) -> int:
     from train.approaches import approach_named
     from train.fit import Training, train_approach
     from train.splits import split_photos
+    from train.storage import only_process
 
     approach = approach_named(arguments.approach)
     try:
@@ -58,9 +59,11 @@ def train(arguments: Namespace) -> int:
             weights=arguments.weights,
         )
         checkpoints = arguments.out.parent / f".training-{arguments.out.name}"
-        artifact = train_approach(
-            training, arguments.out, checkpoints=checkpoints, progress=display
-        )
+        busy = f"{arguments.out}: another threadlite trains it; wait for it to end"
+        with only_process(checkpoints.with_name(f"{checkpoints.name}.lock"), busy):
+            artifact = train_approach(
+                training, arguments.out, checkpoints=checkpoints, progress=display
+            )
     _tell(f"{artifact.manifest.variant} in {arguments.out}")
     return 0
 

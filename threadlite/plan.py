@@ -16,10 +16,10 @@ from pydantic import (
 
 from deploy.runtime import RUNTIMES
 from optimize.techniques import TECHNIQUES, make_config
-from threadlite.cli import SEED_LIMIT
 from train.approaches import APPROACHES, Approach, Recipe, approach_named
 from train.dataset import DROPPED_LABELS, SourceOptions
 from train.errors import ConfigError, ThreadliteError
+from train.seeds import SEED_LIMIT
 from train.splits import SplitMethod
 
 PARITY_PHOTOS = 256

@@ -18,7 +18,7 @@ from train.artifact import Artifact
 from train.errors import ConversionError, ParityError, RuntimeFailure
 from train.progress import Progress
 from train.sources import open_dataset
-from train.storage import digest_of, digest_of_file, require_writable
+from train.storage import digest_of, digest_of_file, only_process, require_writable
 from train.variant import Format
 
 RECORDS_NAME = "records.jsonl"
@@ -80,6 +80,19 @@ def run_plan(
     tally = Tally()
     workspace = Workspace(folder=folder, done=tally.count)
     require_writable(folder / RECORDS_NAME)
+    lock = folder / ".lock"
+    with only_process(lock, f"{folder}: another threadlite works here; wait for it to end"):
+        return _run_alone(plan, workspace, tally, progress, command, received)
+
+
+def _run_alone(
+    plan: Plan,
+    workspace: Workspace,
+    tally: Tally,
+    progress: Progress,
+    command: str,
+    received: Callable[[int, int | None], None] | None,
+) -> Outcome:
     workspace.clean()
     options = plan.data.options(seed=plan.seed)
     progress.begin("reading photos", 0)
@@ -104,7 +117,7 @@ def run_plan(
         run.take(timed)
         run.take(steps.verdicts(run.variants, timed))
     workspace.forget_checkpoints()
-    records = folder / RECORDS_NAME
+    records = workspace.folder / RECORDS_NAME
     write_records(records, run.records)
     report = _report(plan, steps, run.records, command)
     failures = [record for record in run.records if isinstance(record, FailureRecord)]

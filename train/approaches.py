@@ -5,6 +5,7 @@ photos.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -53,7 +54,9 @@ class Recipe(BaseModel):
     class_weights: bool = False
     average_weights: float = Field(default=0.99, ge=0, lt=1)
     patience: int = Field(default=0, ge=0)
-    shrinkages: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    shrinkages: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+        default=(0.1, 0.3, 0.5, 0.7, 0.9), min_length=1
+    )
     augment: AugmentConfig = AugmentConfig()
 
     @model_validator(mode="after")

@@ -126,8 +126,18 @@ class Artifact:
         return self.folder / self.manifest.payload
 
     def split(self) -> Split:
-        """Return the split that the model was trained under."""
-        return read_split(self.folder / SPLIT_NAME)
+        """Return the split that the model was trained under.
+
+        Raises:
+            ArtifactError: the file is missing, broken, or not the one that the manifest names.
+        """
+        path = self.folder / SPLIT_NAME
+        found = read_split(path)
+        if digest_of_file(path) != self.manifest.split.sha256:
+            raise ArtifactError(
+                f"{path} is damaged: not the split that the manifest names; make it again"
+            )
+        return found
 
 
 def library_versions() -> dict[str, str]:

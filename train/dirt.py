@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from train.chains import chains
+
 NEAR_BITS = 24
 _ROWS = 512  # photos compared with all others at once: 20 MB of distances for 5,000 photos
 
@@ -46,8 +48,8 @@ def near_duplicates(digests: Mapping[str, str], looks: Mapping[str, str]) -> Gro
         return ()
     raw = b"".join(bytes.fromhex(looks[digest]) for digest in known)
     hashes = np.frombuffer(raw, dtype=np.uint64).reshape(len(known), -1)
-    chains = _chains(near_pairs(hashes))
-    return _sorted_groups([name for i in chain for name in names[known[i]]] for chain in chains)
+    linked = chains(near_pairs(hashes))
+    return _sorted_groups([name for i in chain for name in names[known[i]]] for chain in linked)
 
 
 def conflicting_duplicates(groups: Iterable[Sequence[str]], labels: Mapping[str, str]) -> Groups:
@@ -83,22 +85,6 @@ def near_pairs(hashes: Hashes, *, most_bits: int = NEAR_BITS) -> list[tuple[int,
             (start + int(i), start + int(j)) for i, j in zip(left[near], right[near], strict=True)
         )
     return pairs
-
-
-def _chains(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
-    parents: dict[int, int] = {}
-
-    def root(index: int) -> int:
-        while parents.setdefault(index, index) != index:
-            index = parents[index]
-        return index
-
-    for left, right in pairs:
-        parents[root(right)] = root(left)
-    chains: dict[int, list[int]] = defaultdict(list)
-    for index in list(parents):
-        chains[root(index)].append(index)
-    return list(chains.values())
 
 
 def _names_by_digest(digests: Mapping[str, str]) -> dict[str, list[str]]:

@@ -6,13 +6,12 @@ damage and not against a malicious server. The digest seen goes into a receipt b
 Source: https://github.com/alexeygrigorev/clothing-dataset (CC0).
 """
 
-import contextlib
 import os
 import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -20,7 +19,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from train.errors import ArtifactError, ConfigError, DataError
 from train.fetch import FetchConfig, Received, fetch, forget
-from train.storage import cache_folder, digest_of, digest_of_file, whole_folder, write_text
+from train.storage import (
+    cache_folder,
+    digest_of,
+    digest_of_file,
+    only_process,
+    whole_folder,
+    write_text,
+)
 from train.tables import TABLE_NAME
 
 COMMIT = "08b50460cf229fd852bb6c11564e0959f52578ca"
@@ -101,7 +107,8 @@ def download_clothing(
         needed = 2 * (_USUAL_BYTES if coming is None else coming) + _SPARE_BYTES
         _require_room(folder.parent, needed, measure)
 
-    with _alone(part):
+    lock = part.with_name(part.name + ".lock")
+    with only_process(lock, f"{part}: another process is downloading it; wait for that one"):
         if folder.is_dir():  # another process brought it while this one waited
             return folder
         try:
@@ -218,22 +225,3 @@ def _require_room(folder: Path, needed: int, measure: Callable[[Path], int]) -> 
             f"{folder}: the download needs {needed / 1e6:,.0f} MB of free disk, there are"
             f" {free / 1e6:,.0f} MB; make room, or set THREADLITE_CACHE to a larger disk"
         )
-
-
-@contextlib.contextmanager
-def _alone(part: Path) -> Iterator[None]:
-    """Hold off other processes that would write the same part file; waits for none."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: two downloads at once are not kept apart there
-        yield
-        return
-    lock = part.with_name(part.name + ".lock")
-    with lock.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ArtifactError(
-                f"{part}: another process is downloading it; wait for that one"
-            ) from error
-        yield

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from train.backend import keras
+from train.errors import DataError
 from train.metrics import weighted_f1
 from train.pixels import Pixels
 from train.predict import predict
@@ -82,7 +83,15 @@ def fit_head(
         classes: number of outputs; a class without training photos gets a score of its own that
             never wins.
         shrinkages: tried in order; the first of equals is kept.
+
+    Raises:
+        DataError: there are no more photos than classes.
     """
+    if len(train[0]) <= len(set(train[1])):
+        raise DataError(
+            f"{len(train[0])} training photos of {len(set(train[1]))} classes are too few to fit a"
+            " head; bring more photos"
+        )
     heads = [_fit_one(train, validation, classes, shrinkage) for shrinkage in shrinkages]
     return _calibrated(max(heads, key=lambda head: head.validation_f1), validation)
 

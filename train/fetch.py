@@ -173,6 +173,9 @@ def _start_of(response: Any, transfer: _Transfer, begun: int) -> int:
 
 
 def _total(response: Any, begun: int) -> int | None:
+    found = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+    if found and found[2].isdecimal():
+        return int(found[2])
     length = response.headers.get("Content-Length", "")
     if not length.isdecimal() or response.headers.get("Content-Encoding"):
         return None

@@ -16,6 +16,7 @@ from train.artifact import (
     DatasetReference,
     Step,
     WeightsOrigin,
+    library_versions,
     write_artifact,
 )
 from train.backend import keras, make_repeatable
@@ -28,10 +29,11 @@ from train.loop import Sides, Trainer, train_epochs
 from train.networks import NETWORKS
 from train.pixels import PixelContract, load_pixels
 from train.progress import Progress, Silent
+from train.seeds import SEED_LIMIT
 from train.splits import Split, select
 from train.storage import digest_of, require_writable
 from train.variant import Variant
-from train.weights import load_weights
+from train.weights import load_weights, weights_identity
 
 _CROP_MARGIN = 5 / 4  # training photos are kept larger than the input, so that crops stay sharp
 
@@ -56,6 +58,10 @@ class Training:
     seed: int = 0
     weights: str = "auto"
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < SEED_LIMIT:
+            raise ConfigError(f"seed must be in [0, {SEED_LIMIT}), got {self.seed}")
+
     @property
     def key(self) -> str:
         """Digest of everything that the outcome depends on, the code apart."""
@@ -67,7 +73,7 @@ class Training:
                 "labels": self.dataset.labels,
                 "split": self.split.model_dump(mode="json"),
                 "seed": self.seed,
-                "weights": self.weights,
+                "weights": weights_identity(self.approach.network, self.weights),
             }
         )
 
@@ -177,7 +183,8 @@ def _fit_head_first(
         photos = select(dataset.photos, ids)
         pixels = load_pixels(photos, training.contract)
         key = (
-            training.approach.network,
+            model.to_json(),
+            library_versions()["tensorflow"],
             origin.sha256 or f"random seed {training.seed}",
             training.contract.model_dump_json(),
             *(photo.sha256 for photo in photos),
@@ -222,7 +229,7 @@ def _write(
         (payload.parent / HISTORY_NAME).write_text(text, encoding="utf-8")
 
     config: dict[str, JsonValue] = {
-        "weights": training.weights,
+        "weights": origin.source,
         "recipe": training.approach.recipe.model_dump(mode="json"),
     }
     dataset = training.dataset

@@ -1,6 +1,6 @@
 """What a source lists before any file is opened: a photo a row, and the files left over."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Listing:
         name: the folder's name.
         listed: photos with a label and a file.
         leftover: picture files that no labelled row names, by their name within the source.
+        foreign: other files among the pictures, in formats that are not read.
         missing: ids of rows without a file.
         repeated: ids of rows whose id or file an earlier row has already.
         expected: every label that the source speaks of, photos or not.
@@ -45,6 +46,7 @@ class Listing:
     name: str
     listed: tuple[Listed, ...]
     leftover: dict[str, Path]
+    foreign: tuple[str, ...]
     missing: tuple[str, ...]
     repeated: tuple[str, ...]
     expected: frozenset[str]
@@ -109,6 +111,7 @@ def list_table(table: Path, options: SourceOptions) -> Listing:
         name=table.parent.resolve().name,
         listed=tuple(listed.values()),
         leftover=_leftover(pictures.files, listed),
+        foreign=_foreign(pictures.files) if folder != table.parent else (),
         missing=tuple(sorted(missing)),
         repeated=tuple(sorted(repeated)),
         expected=frozenset(row.label for row in rows if row.label),
@@ -141,6 +144,7 @@ def list_classes(folder: Path) -> Listing:
         name=folder.resolve().name,
         listed=listed,
         leftover=_leftover(files, {photo.photo_id for photo in listed}),
+        foreign=_foreign(name for name in files if "/" in name),
         missing=(),
         repeated=(),
         expected=frozenset(classes),
@@ -163,3 +167,14 @@ def _listed(row: Row, path: Path) -> Listed:
 
 def _leftover(files: Mapping[str, Path], used: Container[str]) -> dict[str, Path]:
     return {name: path for name, path in files.items() if is_picture(name) and name not in used}
+
+
+def _foreign(names: Iterable[str]) -> tuple[str, ...]:
+    hidden = (".", "__")
+    return tuple(
+        sorted(
+            name
+            for name in names
+            if not is_picture(name) and not name.rpartition("/")[2].startswith(hidden)
+        )
+    )

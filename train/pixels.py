@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +22,7 @@ from train.errors import DataError
 from train.storage import cache_folder, digest_of, whole_file
 
 Pixels = npt.NDArray[np.uint8]
+DECODER_VERSION = 1  # to be raised when ``decode`` gives other pixels
 MAX_PICTURE_PIXELS = 64_000_000  # a 64-megapixel photo; beyond that a file is taken for a bomb
 
 
@@ -106,7 +108,9 @@ def load_pixels(
     """
     if not photos:
         raise DataError("no photos to decode: the selection is empty")
-    key = digest_of({"photos": [photo.sha256 for photo in photos], **contract.model_dump()})
+    decoder = {"decoder": DECODER_VERSION, "pillow": PIL.__version__}
+    digests = [photo.sha256 for photo in photos]
+    key = digest_of({"photos": digests, **decoder, **contract.model_dump()})
     path = cache_folder() / "pixels" / f"{contract.height}x{contract.width}-{key[:16]}.npy"
     shape = (len(photos), contract.height, contract.width, 3)
     if not path.exists():

@@ -189,9 +189,16 @@ def _dirt(
         missing_files=listing.missing,
         files_without_row=tuple(sorted(listing.leftover)),
         unreadable=tuple(
-            (name, facts[path].problem)
-            for name, path in sorted(paths.items())
-            if name not in readable
+            sorted(
+                [
+                    *(
+                        (name, facts[path].problem)
+                        for name, path in paths.items()
+                        if name not in readable
+                    ),
+                    *((name, "not a format that is read") for name in listing.foreign),
+                ]
+            )
         ),
         converted=tuple(
             (photo.photo_id, facts[photo.path].conversion)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from train.chains import chains
 from train.dataset import Photo
 from train.errors import ArtifactError, DataError
 
@@ -47,20 +48,29 @@ def split_photos(photos: Sequence[Photo], *, method: SplitMethod, seed: int) -> 
     Raises:
         DataError: there are too few groups for the three sides.
     """
-    groups = {photo.sha256: _group(photo, method) for photo in photos}
-    senders = sorted(set(groups.values()))
-    if len(senders) < 3:
+    groups = groups_of(photos, method)
+    if len(set(groups)) < 3:
         raise DataError(
-            f"a {method} split needs at least 3 senders, got {len(senders)};"
+            f"a {method} split needs at least 3 senders, got {len(set(groups))};"
             " use --split stratified or bring photos of more senders"
         )
-    folds = _folds(photos, [groups[photo.sha256] for photo in photos], seed)
+    folds = _folds(photos, groups, seed)
     test, validation, train = _assign(photos, folds)
     return Split(method=method, seed=seed, train=train, validation=validation, test=test)
 
 
-def _group(photo: Photo, method: SplitMethod) -> str:
-    return photo.sender if method == "grouped" else photo.sha256
+def groups_of(photos: Sequence[Photo], method: SplitMethod) -> list[str]:
+    """Return the group of each photo: photos of one group must stay on one side.
+
+    ``grouped``: its sender, and with it every sender who sent a copy of one of the same files;
+    ``stratified``: its bytes.
+    """
+    if method == "stratified":
+        return [photo.sha256 for photo in photos]
+    first: dict[str, str] = {}
+    links = [(first.setdefault(photo.sha256, photo.sender), photo.sender) for photo in photos]
+    names = {sender: min(chain) for chain in chains(links) for sender in chain}
+    return [names[photo.sender] for photo in photos]
 
 
 def _folds(photos: Sequence[Photo], groups: Sequence[str], seed: int) -> list[list[int]]:
@@ -69,17 +79,20 @@ def _folds(photos: Sequence[Photo], groups: Sequence[str], seed: int) -> list[li
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     labels = np.array([photo.label for photo in photos])
-    first: dict[str, int] = {}
-    for index, group in enumerate(groups):
-        first.setdefault(group, index)
+    biggest = int(np.unique(labels, return_counts=True)[1].max())
+    count = min(_FOLDS, biggest, len(set(groups)))
+    if count < 3:
+        raise DataError(
+            f"the largest class has {biggest} photos; a split needs 3 or more: bring more photos"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class smaller than the folds: see _assign
-        if len(first) == len(photos):
-            biggest = int(np.unique(labels, return_counts=True)[1].max())
-            plain = StratifiedKFold(min(_FOLDS, max(3, biggest)), shuffle=True, random_state=seed)
+        if len(set(groups)) == len(photos):
+            plain = StratifiedKFold(count, shuffle=True, random_state=seed)
             return [test.tolist() for _, test in plain.split(labels, labels)]
-        grouped = StratifiedGroupKFold(min(_FOLDS, len(first)), shuffle=True, random_state=seed)
-        return [test.tolist() for _, test in grouped.split(labels, labels, groups)]
+        grouped = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+        found = [test.tolist() for _, test in grouped.split(labels, labels, groups)]
+        return [fold for fold in found if fold]
 
 
 def _assign(
@@ -89,6 +102,11 @@ def _assign(
     import numpy as np
 
     names = sorted({photo.label for photo in photos})
+    if len(folds) < 3:
+        raise DataError(
+            f"the photos fall into {len(folds)} groups that can be told apart, a split needs 3:"
+            " bring photos of more senders, or use --split stratified"
+        )
     counts = np.zeros((len(folds), len(names)))
     for number, fold in enumerate(folds):
         for index in fold:
@@ -98,13 +116,13 @@ def _assign(
     taken = min(taken, (len(folds) - 1) // 2)
     left = set(range(len(folds)))
     sides: list[tuple[str, ...]] = []
-    for _ in ("test", "validation"):
+    for others in (2, 1):  # sides still to fill after this one
         chosen = min(
             (
                 numbers
                 for size in range(max(1, taken - 1), taken + 3)
                 for numbers in itertools.combinations(sorted(left), size)
-                if len(numbers) < len(left)
+                if len(left) - len(numbers) >= others
             ),
             key=lambda numbers: float(
                 (((counts[list(numbers)].sum(axis=0) - target) ** 2) / (target + 1)).sum()

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import platformdirs
 from train.errors import ArtifactError
 
 PARTIAL_PREFIX = ".partial-"
+_ABANDONED_SECONDS = 86_400.0  # a draft so old has no living writer
 
 
 def cache_folder() -> Path:
@@ -43,6 +45,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     with plain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_partials(path.parent, older_than_seconds=_ABANDONED_SECONDS)
         handle, name = tempfile.mkstemp(prefix=PARTIAL_PREFIX, suffix=path.suffix, dir=path.parent)
         os.close(handle)
         draft = Path(name)
@@ -66,6 +69,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             raise ArtifactError(f"{path} exists already; choose another folder or remove it first")
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_partials(path.parent, older_than_seconds=_ABANDONED_SECONDS)
         draft = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=path.parent))
         try:
             yield draft
@@ -96,9 +100,42 @@ def write_text(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
-def remove_partials(folder: Path) -> None:
+@contextlib.contextmanager
+def only_process(lock: Path, busy: str) -> Iterator[None]:
+    """Hold off other processes that take the same lock; wait for none.
+
+    Args:
+        lock: a file beside what must be worked on by one process alone.
+        busy: the message where another process has it.
+
+    Raises:
+        ArtifactError: another process has it, or the file cannot be written.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: two processes at once are not kept apart there
+        yield
+        return
+    with plain_write_errors(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        stream = lock.open("w")
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ArtifactError(busy) from error
+        yield
+
+
+def remove_partials(folder: Path, *, older_than_seconds: float = 0.0) -> None:
     """Remove what killed writers left in ``folder`` (its direct children only)."""
+    newest = time.time() - older_than_seconds
     for leftover in folder.glob(f"{PARTIAL_PREFIX}*"):
+        try:
+            if leftover.stat().st_mtime > newest:
+                continue
+        except OSError:  # another process was first
+            continue
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

@@ -77,6 +77,31 @@ def load_weights(model: Any, *, network: str, source: str = "auto") -> WeightsOr
     return _lay(model, path, entries, label=label, licence=package.licence)
 
 
+def weights_identity(network: str, source: str) -> str:
+    """Return what ``load_weights`` would load, by content or version and not by its path.
+
+    Raises:
+        WeightsError: ``source`` is a file that cannot be read.
+    """
+    if source == "none":
+        return source
+    if source != "auto":
+        try:
+            return f"file {digest_of_file(Path(source))}"
+        except OSError as error:
+            reason = error.strerror or error
+            raise WeightsError(
+                f"--weights {source}: {reason}; give auto, none or the path of a weights file"
+            ) from error
+    package = PACKAGES.get(network)
+    if package is None:
+        return "random"
+    try:
+        return f"{package.distribution} {distribution(package.distribution).version}"
+    except PackageNotFoundError:
+        return f"{package.distribution} is not installed"
+
+
 def packaged_weights(network: str) -> Path:
     """Return the PyTorch file in the installed package that carries a network's weights.
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from train.errors import DataError
 from train.features import Features, fit_head
 
 CLASSES = 3
@@ -62,3 +63,9 @@ def test_class_without_training_photos_never_wins(missing: int) -> None:
     scores = validation[0] @ head.kernel + head.bias
     assert missing not in scores.argmax(axis=1)
     assert np.isfinite(scores).all()
+
+
+def test_fewer_photos_than_a_head_needs_are_said() -> None:
+    points, _ = clouds(3)
+    with pytest.raises(DataError, match="3 training photos of 3 classes are too few"):
+        fit_head((points, [0, 1, 2]), clouds(10), classes=CLASSES, shrinkages=(0.5,))

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from train.artifact import HISTORY_NAME, open_artifact
 from train.checkpoint import LOG_NAME
-from train.errors import ArtifactError, ConfigError, DataError
+from train.errors import ArtifactError, ConfigError, DataError, WeightsError
 from train.fit import Training, load_sides, train_approach
 from train.keras_file import load_keras
 from train.metrics import weighted_f1
@@ -160,3 +161,34 @@ def test_empty_side_is_said(shapes_training: Make, tmp_path: Path) -> None:
             tmp_path / "net",
             checkpoints=tmp_path / "ck",
         )
+
+
+def test_key_follows_the_content_of_the_weights(shapes_training: Make, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("one.npz", "copy.npz", "other.npz")]
+    for path, content in zip(files, (b"a", b"a", b"b"), strict=True):
+        path.write_bytes(content)
+    training = shapes_training()
+    one, copy, other = (replace(training, weights=str(path)).key for path in files)
+    assert one == copy
+    assert one != other
+    assert one != training.key
+
+
+def test_missing_weights_are_said_before_the_work(shapes_training: Make, tmp_path: Path) -> None:
+    training = replace(shapes_training(), weights=str(tmp_path / "ghost.npz"))
+    with pytest.raises(WeightsError, match=r"ghost\.npz: No such file"):
+        _ = training.key
+
+
+@pytest.mark.parametrize("seed", [-1, 2**14])
+def test_seed_out_of_range_is_refused(shapes_training: Make, seed: int) -> None:
+    with pytest.raises(ConfigError, match=r"seed must be in \[0, 16384\)"):
+        replace(shapes_training(), seed=seed)
+
+
+def test_split_that_is_not_the_manifests_is_refused(shapes_training: Make, tmp_path: Path) -> None:
+    train_approach(shapes_training(epochs=1), tmp_path / "net", checkpoints=tmp_path / "ck")
+    path = tmp_path / "net" / "split.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(ArtifactError, match="not the split that the manifest names"):
+        open_artifact(tmp_path / "net").split()

@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,15 @@ import pytest
 
 from train.dataset import Photo
 from train.errors import ArtifactError, DataError
-from train.splits import Split, SplitMethod, read_split, select, split_photos, write_split
+from train.splits import (
+    Split,
+    SplitMethod,
+    groups_of,
+    read_split,
+    select,
+    split_photos,
+    write_split,
+)
 
 LABELS = ("Dress", "Hat", "Pants", "Shirt")
 
@@ -119,3 +128,59 @@ def test_damaged_split_is_an_error(tmp_path: Path) -> None:
 def test_photos_that_are_not_there_are_named() -> None:
     with pytest.raises(DataError, match=r"1 of 2 photos .* \(first: ghost\)"):
         select(made_up_photos(5), ["photo-0001", "ghost"])
+
+
+def sides_of(photos: list[Photo], split: Split) -> list[set[str]]:
+    return [
+        {photo.sender for photo in select(photos, ids)}
+        for ids in (split.train, split.validation, split.test)
+    ]
+
+
+def test_senders_of_one_file_stay_together() -> None:
+    photos = made_up_photos(300, senders=40)
+    names = sorted({photo.sender for photo in photos})[:2]
+    shared = next(photo.sha256 for photo in photos if photo.sender == names[0])
+    number = next(n for n, photo in enumerate(photos) if photo.sender == names[1])
+    photos[number] = replace(photos[number], sha256=shared)
+    groups = dict(zip((p.photo_id for p in photos), groups_of(photos, "grouped"), strict=True))
+    assert len({groups[photo.photo_id] for photo in photos if photo.sender in names}) == 1
+    for seed in range(4):
+        sides = sides_of(photos, split_photos(photos, method="grouped", seed=seed))
+        assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+
+
+@pytest.mark.parametrize("method", ["grouped", "stratified"])
+def test_classes_smaller_than_the_folds_are_split_all_the_same(method: SplitMethod) -> None:
+    photos = [
+        Photo(
+            photo_id=f"{label}-{number}", path=Path("x"), label=f"class-{label:02d}",
+            sender=f"s{(7 * label + number) % 40}", sha256=f"{label}-{number}",
+        )
+        for label in range(17)
+        for number in range(10)
+    ]  # fmt: skip
+    split = split_photos(photos, method=method, seed=0)
+    assert split.train and split.validation and split.test
+
+
+@pytest.mark.parametrize("method", ["grouped", "stratified"])
+def test_two_photos_a_class_are_too_few(method: SplitMethod) -> None:
+    photos = [
+        Photo(photo_id=str(n), path=Path("x"), label=LABELS[n % 2], sender=str(n), sha256=str(n))
+        for n in range(4)
+    ]
+    with pytest.raises(DataError, match="the largest class has 2 photos"):
+        split_photos(photos, method=method, seed=0)
+
+
+def test_one_sender_with_nearly_all_photos_still_leaves_three_sides() -> None:
+    photos = [
+        Photo(
+            photo_id=f"{n:03d}", path=Path("x"), label=LABELS[n % 2],
+            sender="big" if n < 98 else f"small-{n}", sha256=str(n),
+        )
+        for n in range(100)
+    ]  # fmt: skip
+    split = split_photos(photos, method="grouped", seed=0)
+    assert split.train and split.validation and split.test

@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from train.storage import (
     PARTIAL_PREFIX,
     digest_of,
     digest_of_file,
+    only_process,
     remove_partials,
     whole_file,
     whole_folder,
@@ -81,3 +83,26 @@ def test_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("x")
     remove_partials(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    lock = tmp_path / "made" / ".lock"
+    with (
+        only_process(lock, "busy: wait"),
+        pytest.raises(ArtifactError, match="busy: wait"),
+        only_process(lock, "busy: wait"),
+    ):
+        pass
+    with only_process(lock, "busy: wait"):
+        pass
+
+
+def test_drafts_of_a_day_ago_are_removed_and_younger_ones_kept(tmp_path: Path) -> None:
+    for name, age in (("old", 90_000), ("young", 60)):
+        draft = tmp_path / f"{PARTIAL_PREFIX}{name}"
+        draft.write_text("x")
+        os.utime(draft, (time.time() - age,) * 2)
+    write_text(tmp_path / "file.txt", "text")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{PARTIAL_PREFIX}young", "file.txt"
+    ]  # fmt: skip
