@@ -121,7 +121,6 @@ def _curves(trainings: Sequence[TrainingRecord], colours: Chart) -> tuple[Chart,
 
 def _verdicts(records: Sequence[Record]) -> list[str]:
     return [
-        f"{sentence} ({verdict.split_method} split)" if number == 0 else sentence
+        f"{verdict.split_method} split: {' '.join(verdict.sentences)}"
         for verdict in of_kind(records, VerdictRecord)
-        for number, sentence in enumerate(verdict.sentences)
     ]

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from bench.record import EnvironmentRecord, LatencyRecord, Record, of_kind
+from bench.record import AccuracyRecord, EnvironmentRecord, LatencyRecord, Record, of_kind
 from bench.report_format import as_row
 from bench.report_tables import VariantRow
 
+FEW_SENDERS = 10
 FLATTERS = (
-    "The stratified split lets photos of one sender fall on both sides, often the same garment"
-    " in the same room, and so flatters; the grouped split keeps each sender on one side and is"
+    "The stratified split lets photos of one sender fall on both sides, and photos of one sender"
+    " resemble one another, so it flatters; the grouped split keeps each sender on one side and is"
     " the nearer to what new users will see."
 )
 LEGEND = (
@@ -62,9 +63,29 @@ def split_sentence(rows: Sequence[VariantRow]) -> str:
     return FLATTERS if methods else ""
 
 
+def sender_doubts(records: Sequence[Record]) -> list[str]:
+    """Return what the senders of the test photos make doubtful, a sentence a split."""
+    found: list[str] = []
+    for judged in of_kind(records, AccuracyRecord):
+        senders, photos = len(set(judged.senders)), len(judged.senders)
+        if judged.side != "test" or photos < 2:
+            continue
+        if senders == photos:
+            found.append(
+                f"{judged.split_method} split: the photos name no senders, so each counts as one of"
+                " its own; if people sent several, every interval is too narrow."
+            )
+        elif senders < FEW_SENDERS:
+            found.append(
+                f"{judged.split_method} split: the test photos come from {senders} senders;"
+                " intervals that draw so few are too narrow."
+            )
+    return found
+
+
 def doubts(records: Sequence[Record], rows: Sequence[VariantRow]) -> tuple[str, ...]:
     """Return what makes these figures doubtful or incomplete, a sentence each."""
-    found: list[str] = []
+    found = sender_doubts(records)
     for timed in of_kind(records, LatencyRecord):
         name = f"{timed.variant} on {timed.runtime} ({timed.split_method})"
         found += [f"{name}: {warning}." for warning in timed.warnings]

@@ -9,8 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.loss import explain_loss
 from bench.operators import OperatorCounts, read_operators
-from bench.record import EnvironmentRecord, LatencyRecord, VerdictRecord
+from bench.record import (
+    AccuracyRecord,
+    EnvironmentRecord,
+    LatencyRecord,
+    Record,
+    VerdictRecord,
+    of_kind,
+)
 from bench.subject import subject_of
 from train.artifact import Artifact
 from train.errors import DataError
@@ -79,17 +87,22 @@ def compare_speed(parent: LatencyRecord, variant: LatencyRecord, *, seed: int = 
 
 def verdict_records(
     artifacts: Sequence[Artifact],
-    latencies: Sequence[LatencyRecord],
+    records: Sequence[Record],
     environment: EnvironmentRecord,
 ) -> list[VerdictRecord]:
-    """Return a verdict on every variant that is not faster than its float parent.
+    """Return a verdict on every variant that is slower or loses more than its float parent may.
 
     Args:
         artifacts: the variants, float ones among them.
-        latencies: their times, of one run.
+        records: their times, of one run, and their test predictions.
         environment: the machine that timed them.
     """
-    timed = {(record.variant, record.network_sha256): record for record in latencies}
+    timed = {(one.variant, one.network_sha256): one for one in of_kind(records, LatencyRecord)}
+    judged = {
+        (one.variant, one.network_sha256): one
+        for one in of_kind(records, AccuracyRecord)
+        if one.side == "test"
+    }
     verdicts = []
     for artifact in artifacts:
         manifest = artifact.manifest
@@ -97,18 +110,20 @@ def verdict_records(
             continue
         name = manifest.name.as_format(manifest.name.format, precision="float")
         subject = subject_of(manifest, environment.environment)
-        mine = timed.get((manifest.variant, subject["network_sha256"]))
-        parent = timed.get((str(name), subject["network_sha256"]))
-        if mine is None or parent is None:
-            continue
+        mine, parent = ((each, subject["network_sha256"]) for each in (manifest.variant, str(name)))
         operators = read_operators(artifact.payload)
-        sentences = explain_slow(parent, mine, operators, environment)
+        sentences: tuple[str, ...] = ()
+        if mine in timed and parent in timed:
+            sentences += explain_slow(timed[parent], timed[mine], operators, environment)
+        if mine in judged and parent in judged:
+            sentences += explain_loss(judged[parent], judged[mine])
         if sentences:
+            found = timed.get(mine) or judged[mine]
             verdicts.append(
                 VerdictRecord(
                     **subject,
-                    runtime=mine.runtime,
-                    parent=parent.variant,
+                    runtime=found.runtime,
+                    parent=str(name),
                     sentences=sentences,
                     operators=operators.total,
                     float_operators=operators.floating,

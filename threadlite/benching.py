@@ -10,9 +10,7 @@ from bench.environment import describe_environment
 from bench.latency import measure_latencies
 from bench.record import (
     FailureRecord,
-    LatencyRecord,
     Record,
-    of_kind,
     write_records,
 )
 from bench.subject import subject_of, without_paths
@@ -85,7 +83,7 @@ def bench_artifacts(
         picture=picture,
         advance=display.advance,
     )
-    records += verdict_records(variants, of_kind(records, LatencyRecord), environment)
+    records += verdict_records(variants, records, environment)
     write_records(out, records)
     return len(records)
 

@@ -113,9 +113,8 @@ def _run_alone(
             run.take(steps.training_record(artifact))
             run.make_variants(artifact)
     if run.variants:
-        timed = steps.latency(run.variants)
-        run.take(timed)
-        run.take(steps.verdicts(run.variants, timed))
+        run.take(steps.latency(run.variants))
+        run.take(steps.verdicts(run.variants, run.records))
     workspace.forget_checkpoints()
     records = workspace.folder / RECORDS_NAME
     write_records(records, run.records)

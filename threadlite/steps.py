@@ -9,9 +9,7 @@ from typing import Any
 from bench.record import (
     EnvironmentRecord,
     FailureRecord,
-    LatencyRecord,
     Record,
-    of_kind,
 )
 from bench.subject import without_paths
 from bench.training import training_record
@@ -77,7 +75,7 @@ class Steps:
     def training_record(self, artifact: Artifact) -> list[Record]:
         """Record a training, right after it, with the machine that it ran on."""
         manifest = artifact.manifest
-        inputs = {"network": manifest.payload_sha256, "split": manifest.split.sha256}
+        inputs = {"network": identity_of(artifact)}
         return self.workspace.records(
             f"training.{manifest.approach}.{manifest.split.method}",
             step_key("bench.training", inputs),
@@ -86,9 +84,7 @@ class Steps:
 
     def export(self, parent: Artifact, target: Format) -> Artifact:
         """Convert a trained network in float."""
-        key = step_key(
-            "optimize.convert", {"parent": parent.manifest.payload_sha256, "target": target}
-        )
+        key = step_key("optimize.convert", {"parent": identity_of(parent), "target": target})
 
         def make(folder: Path) -> Artifact:
             from optimize.convert import export_float
@@ -103,8 +99,7 @@ class Steps:
         config = self.plan.optimize.config_of(technique)
         apply = TECHNIQUES[technique].apply
         inputs = {
-            "parent": parent.manifest.payload_sha256, "target": target, "config": asdict(config),
-            "split": parent.manifest.split.sha256,
+            "parent": identity_of(parent), "target": target, "config": asdict(config)
         }  # fmt: skip
 
         def make(folder: Path) -> Artifact:
@@ -130,7 +125,7 @@ class Steps:
             ]
 
         inputs = {
-            "parent": parent.manifest.payload_sha256, "photos": self.plan.deploy.parity_photos
+            "parent": identity_of(parent), "photos": self.plan.deploy.parity_photos
         }  # fmt: skip
         return self._records("parity", variant, "bench.parity", inputs, make)
 
@@ -142,7 +137,7 @@ class Steps:
 
             return [measure_cost(variant, parent, self._machine)]
 
-        inputs = {"parent": parent.manifest.payload_sha256}
+        inputs = {"parent": identity_of(parent)}
         return self._records("cost", variant, "bench.cost", inputs, make)
 
     def accuracy(self, variant: Artifact, side: Any) -> list[Record]:
@@ -175,7 +170,7 @@ class Steps:
 
         pairs = [(variant, runtime_for(variant.manifest.name.format)) for variant in variants]
         inputs = {
-            "variants": [variant.manifest.payload_sha256 for variant in variants],
+            "variants": [identity_of(variant) for variant in variants],
             "threads": self._threads, "rounds": self.plan.bench.rounds, "machine": self._machine,
             "child": code_digest("bench.worker"),
         }  # fmt: skip
@@ -196,20 +191,22 @@ class Steps:
         key = step_key("bench.latency", inputs)
         return self.workspace.records("latency", key, make)
 
-    def verdicts(self, variants: Sequence[Artifact], timed: Sequence[Record]) -> list[Record]:
-        """Say why a variant is not faster than its float parent, where it is not."""
+    def verdicts(self, variants: Sequence[Artifact], records: Sequence[Record]) -> list[Record]:
+        """Say why a variant is slower, or loses more, than its float parent may, where it is so."""
 
         def make() -> list[Record]:
             from bench.verdict import verdict_records
 
-            return [*verdict_records(variants, of_kind(timed, LatencyRecord), self.environment)]
+            return [*verdict_records(variants, records, self.environment)]
 
-        inputs = {"timed": digest_of([record.model_dump(mode="json") for record in timed])}
+        inputs = {"records": digest_of([record.model_dump(mode="json") for record in records])}
         return self.workspace.records("verdicts", step_key("bench.verdict", inputs), make)
 
     def bundle(self, name: str, variants: Sequence[Artifact]) -> Path:
         """Write the folder that an app takes."""
-        key = step_key("deploy.bundle", {"variants": [v.manifest.payload_sha256 for v in variants]})
+        key = step_key(
+            "deploy.bundle", {"variants": [identity_of(variant) for variant in variants]}
+        )
 
         def make(folder: Path) -> None:
             from deploy.bundle import write_bundle
@@ -250,13 +247,17 @@ class Steps:
     ) -> list[Record]:
         whole = {
             **inputs,
-            "variant": artifact.manifest.payload_sha256,
-            "split": artifact.manifest.split.sha256,
+            "variant": identity_of(artifact),
             "machine": self._machine,
             "threads": self._threads,
         }
         name = f"{what}.{artifact.manifest.variant}.{artifact.manifest.split.method}"
         return self.workspace.records(name, step_key(module, whole), make)
+
+
+def identity_of(artifact: Artifact) -> str:
+    """Return a digest of all that an artifact is: payload, labels, photos, split and steps."""
+    return digest_of(artifact.manifest.model_dump(mode="json"))
 
 
 def parity_ids(split: Split, count: int) -> list[str]:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from bench.latency import TURN_CALLS
+from bench.loss import explain_loss
 from bench.operators import OperatorCounts, count_operators, read_operators
-from bench.record import EnvironmentRecord, LatencyRecord
+from bench.record import AccuracyRecord, EnvironmentRecord, LatencyRecord
 from bench.verdict import compare_speed, explain_slow, verdict_records
 from train.backend import keras, tensorflow
 from train.errors import ArtifactError, DataError
@@ -336,3 +337,34 @@ def _relu_onnx() -> bytes:
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", values[:1], values[1:])
     return bytes(helper.make_model(graph).SerializeToString())
+
+
+def _judged(predictions: list[int], variant: str = "net.int8.tflite") -> AccuracyRecord:
+    truths = [0, 1] * 20
+    return AccuracyRecord(
+        variant=variant,
+        split_method="grouped",
+        environment="e" * 16,
+        runtime="litert 2.3.0",
+        side="test",
+        labels=("Hat", "Shoes"),
+        photo_ids=tuple(f"p{number}" for number in range(40)),
+        senders=tuple(f"s{number % 20}" for number in range(40)),
+        truths=tuple(truths),
+        predictions=tuple(predictions),
+    )
+
+
+def test_a_loss_within_the_goal_is_no_verdict() -> None:
+    right = [0, 1] * 20
+    assert explain_loss(_judged(right, "net.float.tflite"), _judged(right)) == ()
+
+
+def test_a_loss_beyond_the_goal_is_explained() -> None:
+    right = [0, 1] * 20
+    wrong = [0] * 8 + right[8:]  # four of the Shoes are taken for Hats: 4 of 40
+    loss, flips = explain_loss(_judged(right, "net.float.tflite"), _judged(wrong))
+    # Hat: P 20/24, R 1, F 10/11; Shoes: P 1, R 16/20, F 8/9; the mean is 0.899, 10.1 points less.
+    assert "loses 10.1 points of weighted F1 against net.float.tflite" in loss
+    assert "4 went from right to wrong and 0 from wrong to right" in flips
+    assert "lost in Shoes (4)" in flips
