@@ -118,7 +118,7 @@ def only_process(lock: Path, busy: str) -> Iterator[None]:
         return
     with plain_write_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
-        stream = lock.open("w")
+        stream = lock.open("a")
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
