@@ -91,6 +91,7 @@ def test_the_record_holds_every_prediction_beside_its_photo(measure: Any) -> Non
     assert record == AccuracyRecord(
         variant="net.int8.tflite",
         variant_sha256=record.variant_sha256,
+        network_sha256=record.variant_sha256,
         split_method="grouped",
         environment=ENVIRONMENT,
         runtime="fake 1.0",
