@@ -1,8 +1,6 @@
 """``threadlite bench``: F1, latency and cost of variants, as records."""
 
 from argparse import Namespace
-from collections.abc import Sequence
-from pathlib import Path
 
 from bench.accuracy import measure_accuracy
 from bench.cost import measure_cost
@@ -25,22 +23,15 @@ from train.pixels import load_pixels
 from train.splits import select
 
 
-def bench_artifacts(
-    folders: Sequence[Path],
-    out: Path,
-    *,
-    arguments: Namespace,
-    display: Display,
-) -> int:
+def bench_artifacts(arguments: Namespace, display: Display) -> int:
     """Measure every variant given and write the records; return their number.
 
     A trained Keras network among them gives the MACCs and parameters of the variants made from
     it; it is not timed itself, for no phone runs it.
 
     Args:
-        folders: artifacts.
-        out: of the records; must not exist.
-        arguments: words of the command: ``data``, its columns, ``threads`` and ``rounds``.
+        arguments: words of the command: ``artifacts``, ``out`` (must not exist), ``data``, its
+            columns, ``threads`` and ``rounds``.
         display: shows progress.
 
     Raises:
@@ -51,7 +42,7 @@ def bench_artifacts(
     threads, rounds = arguments.threads, arguments.rounds
     if rounds < 1 or threads < 1:
         raise UsageError(f"--rounds and --threads must be 1 or more, got {rounds} and {threads}")
-    given = [open_artifact(folder) for folder in folders]
+    given = [open_artifact(folder) for folder in arguments.artifacts]
     variants = [artifact for artifact in given if artifact.manifest.name.format != "keras"]
     if not variants:
         raise UsageError("bench needs a .tflite or .onnx artifact; see threadlite optimize")
@@ -84,7 +75,7 @@ def bench_artifacts(
         advance=display.advance,
     )
     records += verdict_records(variants, records, environment)
-    write_records(out, records)
+    write_records(arguments.out, records)
     return len(records)
 
 

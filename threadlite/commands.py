@@ -98,12 +98,7 @@ def deploy(arguments: Namespace) -> int:
 
     _require_new(arguments.out)
     with Display() as display:
-        deploy_bundle(
-            arguments.artifacts,
-            arguments.out,
-            arguments=arguments,
-            display=display,
-        )
+        deploy_bundle(arguments, display)
     _tell(f"bundle in {arguments.out}")
     return 0
 
@@ -114,12 +109,7 @@ def bench(arguments: Namespace) -> int:
 
     _require_new(arguments.out)
     with Display() as display:
-        count = bench_artifacts(
-            arguments.artifacts,
-            arguments.out,
-            arguments=arguments,
-            display=display,
-        )
+        count = bench_artifacts(arguments, display)
     _tell(f"{count} records in {arguments.out}")
     return 0
 

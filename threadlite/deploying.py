@@ -20,27 +20,20 @@ from train.predict import predict
 from train.splits import select
 
 
-def deploy_bundle(
-    folders: Sequence[Path],
-    out: Path,
-    *,
-    arguments: Namespace,
-    display: Display,
-) -> None:
+def deploy_bundle(arguments: Namespace, display: Display) -> None:
     """Check every variant against its parent and bundle them.
 
     Args:
-        folders: one trained network, or variants of one.
-        out: of the bundle; must not exist.
-        arguments: words of the command: ``parent`` (the trained network, where ``folders`` are
-            variants), ``data``, its columns and ``threads``.
+        arguments: words of the command: ``artifacts`` (one trained network, or variants of one),
+            ``parent`` (the trained network, where they are variants), ``out`` (must not exist),
+            ``data``, its columns and ``threads``.
         display: shows progress.
 
     Raises:
         UsageError: the artifacts do not belong together, or the parent is not given.
         ParityError: a variant does not compute what its parent computes.
     """
-    given = [open_artifact(folder) for folder in folders]
+    given = [open_artifact(folder) for folder in arguments.artifacts]
     network = _network(given, arguments.parent)
     dataset = reopen_dataset(network, arguments, display)
     photos = select(dataset.photos, parity_ids(network.split(), PARITY_PHOTOS))
@@ -59,7 +52,7 @@ def deploy_bundle(
                 f" largest difference {parity.max_difference:.2g}"
             )
         require_parity(found)
-        write_bundle(variants, out)
+        write_bundle(variants, arguments.out)
 
 
 def _network(given: Sequence[Artifact], parent: Path | None) -> Artifact:

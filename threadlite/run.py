@@ -119,7 +119,7 @@ def _run_alone(
     records = workspace.folder / RECORDS_NAME
     write_records(records, run.records)
     report = _report(plan, steps, run.records, command)
-    failures = [record for record in run.records if isinstance(record, FailureRecord)]
+    failures = of_kind(run.records, FailureRecord)
     return Outcome(
         report=report, records=records, bundles=run.bundles, failures=failures, tally=tally
     )
