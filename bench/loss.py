@@ -1,7 +1,7 @@
 """What a variant lost against its float parent, in plain sentences. Measures nothing."""
 
-from bench.accuracy import count_flips, paired_difference
 from bench.record import AccuracyRecord
+from bench.scores import count_flips, paired_difference
 
 GOAL_POINTS = 1.0  # what a quantized variant may lose of weighted F1, in points
 _NAMED_CLASSES = 3

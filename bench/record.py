@@ -8,44 +8,23 @@ import re
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from bench.record_base import MeasurementRecord
+from bench.record_predictions import AccuracyRecord, CrossvalRecord
+from bench.record_training import TrainingRecord
 from train.errors import DataError
 from train.storage import write_text
 
+__all__ = [
+    "AccuracyRecord", "CostRecord", "CrossvalRecord", "EnvironmentRecord", "FailureRecord",
+    "LatencyRecord", "MeasurementRecord", "ParityRecord", "Record", "TrainingRecord",
+    "VerdictRecord", "of_kind", "read_records", "to_line", "write_records",
+]  # fmt: skip
+
 _T = TypeVar("_T")
-
-
-class _Record(BaseModel):
-    """What every record holds.
-
-    Attributes:
-        schema_version: of this layout.
-        variant: the variant's name (see ``train.variant``).
-        variant_sha256: digest of its payload; empty where there is no payload.
-        network_sha256: digest of the trained network that it was made from.
-        split_method: the split that the model was trained and is judged under.
-        environment: ``EnvironmentRecord.environment`` of the machine that made it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    schema_version: Literal[1] = 1
-    variant: str
-    variant_sha256: str = ""
-    network_sha256: str = ""
-    split_method: str
-    environment: str
 
 
 class EnvironmentRecord(BaseModel):
@@ -71,49 +50,7 @@ class EnvironmentRecord(BaseModel):
     packages: dict[str, str]
 
 
-class TrainingRecord(_Record):
-    """One training: what it began from, its learning curve and what it took.
-
-    Attributes:
-        recipe: every setting, the augmentation's too.
-        photos: how many there are on each side of the split.
-        weights_source: what the weights began from; ``random`` where there were none.
-        weights_coverage: share of the parameters that came from there, in [0, 1].
-        head_validation_f1: of the head fitted to frozen features; ``None`` where none was.
-        train_losses: mean loss of each epoch; empty where only a head was fitted.
-        validation_f1s: weighted F1 after each epoch, in [0, 1].
-        epoch_seconds: wall time of each epoch, its validation included.
-        images_per_epoch: training photos seen in an epoch.
-    """
-
-    kind: Literal["training"] = "training"
-    approach: str
-    recipe: dict[str, JsonValue]
-    dataset: str
-    dataset_fingerprint: str
-    photos: dict[str, int]
-    labels: tuple[str, ...]
-    seed: int
-    weights_source: str
-    weights_coverage: float
-    head_validation_f1: float | None
-    train_losses: tuple[float, ...]
-    validation_f1s: tuple[float, ...]
-    epoch_seconds: tuple[float, ...]
-    images_per_epoch: int
-
-    @property
-    def best_validation_f1(self) -> float:
-        """The validation F1 of the weights that were kept."""
-        return max(self.validation_f1s, default=self.head_validation_f1 or 0.0)
-
-    @property
-    def train_seconds(self) -> float:
-        """Wall time of all epochs."""
-        return sum(self.epoch_seconds)
-
-
-class CostRecord(_Record):
+class CostRecord(MeasurementRecord):
     """What a variant weighs, counted and not timed. One MACC is two FLOPs."""
 
     kind: Literal["cost"] = "cost"
@@ -129,34 +66,7 @@ class CostRecord(_Record):
         return 2 * self.maccs
 
 
-class AccuracyRecord(_Record):
-    """Every prediction of one variant under one runtime on one side of the split.
-
-    ``truths``, ``predictions``, ``photo_ids`` and ``senders`` run in parallel, one entry a photo;
-    truths and predictions index ``labels``.
-    """
-
-    kind: Literal["accuracy"] = "accuracy"
-    runtime: str
-    side: Literal["validation", "test"]
-    labels: tuple[str, ...]
-    photo_ids: tuple[str, ...]
-    senders: tuple[str, ...]
-    truths: tuple[int, ...]
-    predictions: tuple[int, ...]
-
-    @model_validator(mode="after")
-    def _runs_in_parallel(self) -> Self:
-        lengths = {len(self.photo_ids), len(self.senders), len(self.truths), len(self.predictions)}
-        if len(lengths) != 1 or not self.truths:
-            raise ValueError(f"its lists must be equally long and not empty, got {sorted(lengths)}")
-        classes = range(len(self.labels))
-        if not all(number in classes for number in (*self.truths, *self.predictions)):
-            raise ValueError(f"a class is not in the {len(self.labels)} labels")
-        return self
-
-
-class LatencyRecord(_Record):
+class LatencyRecord(MeasurementRecord):
     """Every timed call of one variant on one runtime, batch 1.
 
     Attributes:
@@ -184,7 +94,7 @@ class LatencyRecord(_Record):
         return statistics.median(self.latencies_ms)
 
 
-class ParityRecord(_Record):
+class ParityRecord(MeasurementRecord):
     """How far a variant's probabilities lie from its Keras parent's on real photos.
 
     Attributes:
@@ -206,7 +116,7 @@ class ParityRecord(_Record):
     passed: bool
 
 
-class VerdictRecord(_Record):
+class VerdictRecord(MeasurementRecord):
     """Why a variant is not faster than its float parent, and what its file holds.
 
     Attributes:
@@ -225,7 +135,7 @@ class VerdictRecord(_Record):
     float_operators: dict[str, int]
 
 
-class FailureRecord(_Record):
+class FailureRecord(MeasurementRecord):
     """A variant that could not be made or run, and why."""
 
     kind: Literal["failure"] = "failure"
@@ -237,6 +147,7 @@ class FailureRecord(_Record):
 Record = Annotated[
     EnvironmentRecord
     | TrainingRecord
+    | CrossvalRecord
     | CostRecord
     | AccuracyRecord
     | LatencyRecord

@@ -5,10 +5,8 @@ anything: scripts, styles and data are inside it, and its content policy forbids
 """
 
 import base64
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from importlib import resources
@@ -18,6 +16,8 @@ from typing import Any
 from bench.record import EnvironmentRecord, Record, of_kind
 from bench.report_charts import Chart, chart_scripts, draw_png
 from bench.report_content import Report, build_report
+from bench.report_crossval import ClassRow, CrossvalRow
+from bench.report_csv import as_csv
 from bench.report_format import as_markdown
 from bench.report_sentences import COLUMNS, LEGEND, machine_sentence
 from bench.report_tables import VariantRow
@@ -25,8 +25,12 @@ from train.storage import whole_file, write_text
 
 LATENCY_PNG = "f1-latency.png"
 CURVES_PNG = "learning-curves.png"
+CONFUSIONS_PNG = "confusions.png"
 LATENCY_CAPTION = (
     "F1 against latency (hollow: float; filled: another precision; dashed: Pareto front)"
+)
+CONFUSIONS_CAPTION = (
+    "Confusion matrices, out of fold (number: photos; depth: share of the true class)"
 )
 CURVES_CAPTION = "Learning curves (the larger mark is the best epoch)"
 
@@ -42,6 +46,8 @@ def write_report(
 ) -> None:
     """Write ``report.md``, ``.html``, ``.csv``, ``.json`` and the pictures into ``folder``.
 
+    Where there are cross-validations, ``crossval.csv`` and ``classes.csv`` are written too.
+
     Args:
         records: what was measured; may be empty, which the report then says.
         folder: made where it is missing; earlier reports in it are replaced.
@@ -54,54 +60,32 @@ def write_report(
         ArtifactError: the folder cannot be written.
     """
     report = build_report(records, title=title, warnings=warnings, command=command, notes=notes)
-    write_text(folder / "report.csv", _as_csv(report))
+    write_text(folder / "report.csv", as_csv(VariantRow, report.rows))
+    _write_crossval_csv(folder, report)
     write_text(folder / "report.json", _as_json(report, records))
     _write_png(folder / LATENCY_PNG, report.pictures, LATENCY_CAPTION)
     _write_png(folder / CURVES_PNG, report.curves, CURVES_CAPTION)
+    _write_png(folder / CONFUSIONS_PNG, report.confusions, CONFUSIONS_CAPTION)
     write_text(folder / "report.md", _as_markdown(report))
     write_text(folder / "report.html", _as_html(report))
 
 
-def _as_csv(report: Report) -> str:
-    """Return one line a row of the variant tables, figures unrounded."""
-    stream = io.StringIO()
-    flat = [_flat(row) for row in report.rows]
-    names = [field.name for field in dataclasses.fields(VariantRow)]
-    headers = list(flat[0]) if flat else names
-    writer = csv.DictWriter(stream, headers, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return stream.getvalue()
-
-
-def _flat(row: VariantRow) -> dict[str, object]:
-    """Return the row's figures, those of scores side by side, text safe in a spreadsheet."""
-    flat: dict[str, object] = {}
-    scores = {
-        "f1": ("weighted_f1", "low", "high", "accuracy"),
-        "validation_f1": ("weighted_f1", "low", "high", "accuracy"),
-        "f1_change": ("value", "low", "high"),
+def _write_crossval_csv(folder: Path, report: Report) -> None:
+    """Write the figures of the folds, or remove an earlier report's where there are none."""
+    contents = {
+        "crossval.csv": as_csv(CrossvalRow, report.crossvals, leave_out=("labels", "confusion")),
+        "classes.csv": as_csv(ClassRow, report.classes),
     }
-    for field in dataclasses.fields(row):
-        value = getattr(row, field.name)
-        if field.name in scores:
-            for part in scores[field.name]:
-                flat[f"{field.name}.{part}"] = getattr(value, part, "")
-        elif isinstance(value, tuple):
-            flat[field.name] = _safe(" ".join(str(part) for part in value))
+    for name, content in contents.items():
+        if report.crossvals:
+            write_text(folder / name, content)
         else:
-            flat[field.name] = _safe(value) if isinstance(value, str) else value
-    return flat
-
-
-def _safe(text: str) -> str:
-    """Return text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+            (folder / name).unlink(missing_ok=True)
 
 
 def _as_json(report: Report, records: Sequence[Record]) -> str:
     content: dict[str, Any] = dataclasses.asdict(report)
-    for drawn in ("pictures", "curves", "choice_names"):
+    for drawn in ("pictures", "curves", "confusions", "choice_names"):
         del content[drawn]
     machines = of_kind(records, EnvironmentRecord)
     content["environments"] = [machine.model_dump(mode="json") for machine in machines]
@@ -128,7 +112,7 @@ def _as_markdown(report: Report) -> str:
 
 
 def _as_html(report: Report) -> str:
-    charted = bool(report.pictures or report.curves)
+    charted = bool(report.pictures or report.curves or report.confusions)
     scripts = [chart_scripts(), _file("report.js")] if charted else []
     rendered = (
         _environment(autoescape=True)

@@ -75,7 +75,7 @@ def latency_chart(
         _marks(base, everywhere, colours),
     ]
     chart = alt.layer(*layers).properties(description=title, height=PANEL_HEIGHT)
-    return _finished(chart)
+    return finished(chart)
 
 
 def curve_chart(trainings: Sequence[TrainingRecord], colours: Chart, title: str) -> Chart:
@@ -107,7 +107,7 @@ def curve_chart(trainings: Sequence[TrainingRecord], colours: Chart, title: str)
     )
     ring = base.transform_filter("datum.best").mark_point(size=90, filled=True)
     chart = alt.layer(base.mark_line(point={"size": 18}), ring)
-    return _finished(chart.properties(description=title, height=PANEL_HEIGHT - 60))
+    return finished(chart.properties(description=title, height=PANEL_HEIGHT - 60))
 
 
 def draw_png(charts: Sequence[Chart], caption: str) -> bytes:
@@ -223,7 +223,8 @@ def _f1_scale(rows: Sequence[VariantRow]) -> Chart:
     return {"domain": [max(0.0, low - margin), min(1.0, high + margin)], "nice": False}
 
 
-def _finished(chart: Any) -> Chart:
+def finished(chart: Any) -> Chart:
+    """Return an Altair chart as Vega-Lite, in the looks that all charts of a report share."""
     spec: Chart = (
         chart.properties(width="container", autosize={"type": "fit-x", "contains": "padding"})
         .configure(background="transparent")

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.accuracy import Difference
 from bench.report_format import MINUS, as_f1, as_factor, as_ms, as_points, as_row
 from bench.report_scores import change_between
 from bench.report_tables import Accuracies, Condition, VariantRow, by_condition
+from bench.scores import Difference
 
 MARGIN = 0.01  # one point of weighted F1
 SHOWN_RIVALS = 3

@@ -4,10 +4,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.record import EnvironmentRecord, Record, TrainingRecord, VerdictRecord, of_kind
+from bench.report_approaches import (
+    ApproachRow,
+    approach_rows,
+    approach_sentence,
+    approach_table,
+    judged_variants,
+)
 from bench.report_charts import Chart, colour_scale, curve_chart, drawable, latency_chart
 from bench.report_choice import Choice, choose
+from bench.report_confusions import confusion_chart
+from bench.report_crossval import (
+    ClassRow,
+    CrossvalRow,
+    class_rows,
+    class_tables,
+    crossval_rows,
+    crossval_table,
+)
+from bench.report_layout import Table
 from bench.report_sections import (
-    Table,
     comparison_table,
     evidence_tables,
     failure_table,
@@ -15,7 +31,13 @@ from bench.report_sections import (
     training_table,
     variant_tables,
 )
-from bench.report_sentences import condition_name, doubts, machine_name, split_sentence
+from bench.report_sentences import (
+    condition_name,
+    doubts,
+    machine_name,
+    split_sentence,
+    weights_sentences,
+)
 from bench.report_tables import Accuracies, VariantRow, build_rows, by_condition
 
 
@@ -25,8 +47,14 @@ class Report:
 
     Attributes:
         machines: the processors that times were taken on.
+        approaches: the approaches, one for each split.
+        crossvals: the cross-validations.
+        classes: every class as every approach recognised it.
         pictures: F1 against latency, one for each split, machine and number of threads.
+        confusions: confusion matrices, one for each cross-validation.
         curves: learning curves, one for each split.
+        columns_mean: what the columns of the table of approaches mean.
+        origins: which approaches began from random weights, and why.
         doubts: what the records themselves make doubtful, and the caller's warnings.
         notes: the verdicts that came with the records, such as why int8 is not faster.
     """
@@ -36,14 +64,23 @@ class Report:
     records: int
     machines: tuple[str, ...]
     rows: tuple[VariantRow, ...]
+    approaches: tuple[ApproachRow, ...]
+    crossvals: tuple[CrossvalRow, ...]
+    classes: tuple[ClassRow, ...]
     choices: tuple[Choice, ...]
     choice_names: tuple[str, ...]
     pictures: tuple[Chart, ...]
     curves: tuple[Chart, ...]
+    confusions: tuple[Chart, ...]
     splits: str
     comparison: Table | None
     variants: tuple[Table, ...]
+    approach_table: Table | None
+    columns_mean: str
+    crossval_table: Table | None
+    class_tables: tuple[Table, ...]
     trainings: Table
+    origins: tuple[str, ...]
     parity: Table
     failures: Table
     evidence: tuple[Table, ...]
@@ -62,6 +99,9 @@ def build_report(
     """Return all that the report says; the arguments are those of ``write_report``."""
     accuracies = Accuracies(records)
     rows = build_rows(records, accuracies)
+    crossvals = crossval_rows(records)
+    approaches = approach_rows(rows, crossvals, records)
+    classes = class_rows(list(judged_variants(rows).values()), accuracies, records)
     choices = choose(rows, accuracies)
     known = {one.environment: one for one in of_kind(records, EnvironmentRecord)}
     trainings = of_kind(records, TrainingRecord)
@@ -75,14 +115,23 @@ def build_report(
         records=len(records),
         machines=tuple(machine_name(environment, known) for environment in timed),
         rows=rows,
+        approaches=approaches,
+        crossvals=crossvals,
+        classes=classes,
         choices=choices,
         choice_names=tuple(_choice_name(choice, known) for choice in choices),
         pictures=_pictures(rows, colours, known),
         curves=_curves(trainings, colours),
+        confusions=tuple(confusion_chart(row) for row in crossvals),
         splits=split_sentence(rows),
         comparison=comparison_table(rows),
         variants=variant_tables(rows, known),
+        approach_table=approach_table(approaches),
+        columns_mean=approach_sentence(approaches),
+        crossval_table=crossval_table(crossvals),
+        class_tables=class_tables(classes),
         trainings=training_table(trainings),
+        origins=weights_sentences(records),
         parity=parity_table(records),
         failures=failure_table(records),
         evidence=evidence_tables(records),

@@ -1,7 +1,7 @@
 """How a report writes its numbers: one function a quantity, ``n/a`` for what is not there."""
 
-from bench.accuracy import Difference, Scores
 from bench.report_tables import VariantRow
+from bench.scores import Difference, Scores
 
 ABSENT = "n/a"
 MARKDOWN_ESCAPES = (
@@ -27,6 +27,13 @@ def as_f1(score: Scores | None) -> str:
 def as_share(value: float | None) -> str:
     """Return a share in [0, 1] with three decimals."""
     return ABSENT if value is None else f"{value:.3f}"
+
+
+def as_spread(mean: float | None, deviation: float | None) -> str:
+    """Return a mean with its standard deviation: ``0.876 ± 0.009``."""
+    if mean is None or deviation is None:
+        return ABSENT
+    return f"{mean:.3f} ± {deviation:.3f}"
 
 
 def as_points(score: Difference | None) -> str:
@@ -58,6 +65,11 @@ def as_megabytes(value: int | None) -> str:
 def as_count(value: int | None) -> str:
     """Return a whole number with thousands parted by commas."""
     return ABSENT if value is None else f"{value:,}"
+
+
+def as_whole(value: float | None) -> str:
+    """Return a number without decimals, thousands parted by commas."""
+    return ABSENT if value is None else f"{value:,.0f}"
 
 
 def as_millions(value: int | None) -> str:

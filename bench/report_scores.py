@@ -3,17 +3,20 @@
 import functools
 from collections.abc import Sequence
 
-from bench.accuracy import Difference, Scores, paired_difference, score
 from bench.record import AccuracyRecord
+from bench.scores import Difference, Predicted, Scores, paired_difference, score
 from train.errors import DataError
 
 
 class _Once:
     """A record's predictions as a key: the same predictions give the same scores."""
 
-    def __init__(self, record: AccuracyRecord) -> None:
+    def __init__(self, record: Predicted) -> None:
         self.record = record
-        self.key = (record.labels, record.senders, record.truths, record.predictions)
+        self.key = (
+            record.labels, record.senders, record.truths, record.predictions, record.top_classes,
+            record.confidences,
+        )  # fmt: skip
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -22,8 +25,8 @@ class _Once:
         return isinstance(other, _Once) and self.key == other.key
 
 
-def score_of(record: AccuracyRecord) -> Scores:
-    """Return the weighted F1 of ``record`` with its 95 % interval, and its accuracy."""
+def score_of(record: Predicted) -> Scores:
+    """Return every figure of ``record``, weighted F1 and accuracy with their 95 % intervals."""
     return _score(_Once(record))
 
 

@@ -1,7 +1,6 @@
 """The tables of a report, as text that both templates lay out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bench.record import (
     EnvironmentRecord,
@@ -21,7 +20,9 @@ from bench.report_format import (
     as_ms,
     as_points,
     as_share,
+    as_whole,
 )
+from bench.report_layout import Table
 from bench.report_sentences import condition_name
 from bench.report_tables import VariantRow
 
@@ -29,16 +30,11 @@ VARIANT_HEADERS = (
     "variant", "runtime", "split", "weighted F1 [95 %]", "accuracy", "F1 against float, points",
     "median, ms", "p90, ms", "speed-up", "MB", "gzip MB", "parameters, 10⁶", "MACCs, 10⁶",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """One table: a row has one text a header; the first ``words`` columns are not numbers."""
-
-    caption: str
-    headers: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    words: int = 1
+TRAINING_HEADERS: tuple[str, ...] = (
+    "approach", "split", "weights it began from", "of its parameters", "epochs",
+    "best validation F1", "seconds", "images/s",
+)  # fmt: skip
+EFFORT_HEADERS = ("trainable, 10⁶", "features, seconds", "features by")
 
 
 def variant_tables(
@@ -80,16 +76,14 @@ def comparison_table(rows: Sequence[VariantRow]) -> Table | None:
 
 
 def training_table(trainings: Sequence[TrainingRecord]) -> Table:
-    """Return one row a training."""
-    return Table(
-        caption="Trainings",
-        headers=(
-            "approach", "split", "weights it began from", "of its parameters", "epochs",
-            "best validation F1", "seconds", "images/s",
-        ),
-        rows=tuple(_training_cells(training) for training in trainings),
-        words=3,
-    )  # fmt: skip
+    """Return one row a training; what no record knows, those of older versions, has no column."""
+    headers = TRAINING_HEADERS
+    cells = [_training_cells(training) for training in trainings]
+    effort = [_effort_cells(training) for training in trainings]
+    if any(cell != ABSENT for row in effort for cell in row):
+        headers += EFFORT_HEADERS
+        cells = [(*row, *more) for row, more in zip(cells, effort, strict=True)]
+    return Table(caption="Trainings", headers=headers, rows=tuple(cells), words=3)
 
 
 def parity_table(records: Sequence[Record]) -> Table:
@@ -160,7 +154,6 @@ def _variant_cells(row: VariantRow) -> tuple[str, ...]:
 
 
 def _training_cells(one: TrainingRecord) -> tuple[str, ...]:
-    seen = one.images_per_epoch * len(one.epoch_seconds)
     fitted = one.validation_f1s or one.head_validation_f1 is not None
     return (
         one.approach,
@@ -169,8 +162,16 @@ def _training_cells(one: TrainingRecord) -> tuple[str, ...]:
         f"{100 * one.weights_coverage:.1f} %",
         as_count(len(one.validation_f1s)),
         as_share(one.best_validation_f1 if fitted else None),
-        f"{one.train_seconds:,.0f}",
-        f"{seen / one.train_seconds:,.0f}" if one.train_seconds else ABSENT,
+        as_whole(one.train_seconds),
+        as_whole(one.images_per_second),
+    )
+
+
+def _effort_cells(one: TrainingRecord) -> tuple[str, ...]:
+    return (
+        as_millions(one.trainable_parameters or None),
+        as_whole(one.feature_seconds) if one.feature_runtime else ABSENT,
+        one.feature_runtime or ABSENT,
     )
 
 

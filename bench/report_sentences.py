@@ -2,11 +2,30 @@
 
 from collections.abc import Sequence
 
-from bench.record import AccuracyRecord, EnvironmentRecord, LatencyRecord, Record, of_kind
+from bench.record import (
+    AccuracyRecord,
+    CrossvalRecord,
+    EnvironmentRecord,
+    LatencyRecord,
+    Record,
+    TrainingRecord,
+    of_kind,
+)
 from bench.report_format import as_row
 from bench.report_tables import VariantRow
 
 FEW_SENDERS = 10
+MOSTLY_LOADED = 0.95  # of the parameters; what a new head leaves of a pretrained network is more
+APPROACHES = (
+    "Test photos: the float network of each approach under its own runtime. Out of fold: every"
+    " photo, judged by the model of the fold that held it out. ± is the standard deviation over"
+    " folds, which is no interval; intervals are 95 %, senders resampled. Calibration error is the"
+    " expected one, in 15 bins of confidence."
+)
+ORIGINAL = (
+    " The original is the project that threadlite follows: figures as it reported them, for"
+    " orientation; its test photos need not be these."
+)
 FLATTERS = (
     "The stratified split lets photos of one sender fall on both sides, and photos of one sender"
     " resemble one another, so it flatters; the grouped split keeps each sender on one side and is"
@@ -64,23 +83,54 @@ def split_sentence(rows: Sequence[VariantRow]) -> str:
 
 
 def sender_doubts(records: Sequence[Record]) -> list[str]:
-    """Return what the senders of the test photos make doubtful, a sentence a split."""
+    """Return what the senders of the judged photos make doubtful, a sentence a split."""
+    judged = [
+        (f"{one.split_method} split", "test photos", one.senders)
+        for one in of_kind(records, AccuracyRecord)
+        if one.side == "test"
+    ]
+    judged += [
+        (f"{one.folds} {one.split_method} folds", "photos", one.photo_senders)
+        for one in of_kind(records, CrossvalRecord)
+    ]
     found: list[str] = []
-    for judged in of_kind(records, AccuracyRecord):
-        senders, photos = len(set(judged.senders)), len(judged.senders)
-        if judged.side != "test" or photos < 2:
+    for where, what, names in judged:
+        senders, photos = len(set(names)), len(names)
+        if photos < 2:
             continue
         if senders == photos:
             found.append(
-                f"{judged.split_method} split: the photos name no senders, so each counts as one of"
+                f"{where}: the photos name no senders, so each counts as one of"
                 " its own; if people sent several, every interval is too narrow."
             )
         elif senders < FEW_SENDERS:
             found.append(
-                f"{judged.split_method} split: the test photos come from {senders} senders;"
+                f"{where}: the {what} come from {senders} senders;"
                 " intervals that draw so few are too narrow."
             )
     return found
+
+
+def weights_sentences(records: Sequence[Record]) -> tuple[str, ...]:
+    """Return which approaches began random, wholly or for the most part, and why."""
+    reasons: dict[str, dict[str, None]] = {}
+    partly: dict[str, None] = {}
+    for one in records:
+        if not isinstance(one, TrainingRecord | CrossvalRecord):
+            continue
+        source, _, reason = one.weights_source.partition(" ")
+        if source == "random":
+            reasons.setdefault(reason.strip("()"), {})[one.approach] = None
+        elif one.weights_coverage < MOSTLY_LOADED:
+            partly[
+                f"{one.approach}: {100 * (1 - one.weights_coverage):.1f} % of its parameters began"
+                f" random, the others from {one.weights_source}."
+            ] = None
+    random = (
+        f"Began from random weights{f' ({reason})' if reason else ''}: {', '.join(names)}."
+        for reason, names in reasons.items()
+    )
+    return (*random, *partly)
 
 
 def doubts(records: Sequence[Record], rows: Sequence[VariantRow]) -> tuple[str, ...]:

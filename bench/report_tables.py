@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 
-from bench.accuracy import Difference, Scores
 from bench.record import AccuracyRecord, CostRecord, LatencyRecord, Record, of_kind
 from bench.report_scores import change_between, pareto_front, score_of
+from bench.scores import Difference, Scores
 from train.errors import UsageError
 from train.variant import PRECISIONS, parse_variant
 

@@ -5,16 +5,14 @@ import json
 from bench.record import TrainingRecord
 from bench.subject import subject_of
 from train.artifact import HISTORY_NAME, Artifact
-from train.dataset import Dataset
 from train.errors import ArtifactError
 
 
-def training_record(artifact: Artifact, dataset: Dataset, *, environment: str) -> TrainingRecord:
+def training_record(artifact: Artifact, *, environment: str) -> TrainingRecord:
     """Return the record of the training that made ``artifact``.
 
     Args:
         artifact: a trained Keras network, with its ``history.json``.
-        dataset: the photos that it was trained on.
         environment: digest of the machine.
 
     Raises:
@@ -28,6 +26,8 @@ def training_record(artifact: Artifact, dataset: Dataset, *, environment: str) -
         scores = tuple(float(epoch["validation_f1"]) for epoch in epochs)
         seconds = tuple(float(epoch["seconds"]) for epoch in epochs)
         head_f1, images = history["head_validation_f1"], int(history["images_per_epoch"])
+        feature_seconds = float(history.get("feature_seconds", 0.0))
+        trainable = int(history.get("trainable_parameters", 0))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path}: not a readable history; train again") from error
     manifest, split = artifact.manifest, artifact.split()
@@ -35,8 +35,8 @@ def training_record(artifact: Artifact, dataset: Dataset, *, environment: str) -
         **subject_of(manifest, environment),
         approach=manifest.approach,
         recipe=manifest.steps[0].config,
-        dataset=dataset.name,
-        dataset_fingerprint=dataset.fingerprint,
+        dataset=manifest.dataset.name,
+        dataset_fingerprint=manifest.dataset.fingerprint,
         photos={side: len(getattr(split, side)) for side in ("train", "validation", "test")},
         labels=manifest.labels,
         seed=manifest.seed,
@@ -47,4 +47,7 @@ def training_record(artifact: Artifact, dataset: Dataset, *, environment: str) -
         validation_f1s=scores,
         epoch_seconds=seconds,
         images_per_epoch=images,
+        feature_runtime=str(history.get("feature_runtime", "")),
+        feature_seconds=feature_seconds,
+        trainable_parameters=trainable,
     )

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from optimize.nameplate import nameplate_for, with_tflite_nameplate, write_onnx_nameplate
 from train import keras_file
 from train.artifact import Artifact, Step, derive_artifact
@@ -119,7 +121,10 @@ def to_onnx(model: Any) -> Any:
     function = static_function(model, "uint8")
     proto = converted(
         lambda: tf2onnx.convert.from_function(
-            function, input_signature=function.input_signature, opset=ONNX_OPSET
+            function,
+            input_signature=function.input_signature,
+            opset=ONNX_OPSET,
+            custom_op_handlers={"Erfc": (_write_erfc, [])},
         )[0],
         f"{model.name} to .onnx",
     )
@@ -204,9 +209,36 @@ def _fresh(stem: str, taken: set[str]) -> str:
     return name
 
 
+def _write_erfc(graph: Any, node: Any, name: str, arguments: Any) -> None:
+    """Write TensorFlow's ``erfc(-x)``, which its exact GELU calls, as ``1 + erf(x)``.
+
+    ONNX has ``erf`` alone. TensorFlow's GELU gives ``erfc`` the product of ``-x`` and a constant;
+    that minus is left out.
+    """
+    del arguments
+    product = node.inputs[0]
+    factors = list(product.input)
+    negated = product.type == "Mul" and product.inputs[0].type == "Neg"
+    graph.remove_node(name)
+    one = graph.make_const(f"{name}/one", np.array(1.0, dtype=np.float32)).output[0]
+    if negated:
+        factors[0] = product.inputs[0].input[0]
+        turned = graph.make_node("Mul", factors, name=f"{name}/mul").output[0]
+    else:
+        turned = graph.make_node("Neg", [node.input[0]], name=f"{name}/neg").output[0]
+    erf = graph.make_node("Erf", [turned], name=f"{name}/erf").output[0]
+    graph.make_node("Add", [erf, one], name=name, outputs=node.output)
+
+
 def _require_known_operators(proto: Any, network: str) -> None:
+    from onnx import defs
+
     unknown = sorted(
-        {node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx")}
+        {
+            node.op_type
+            for node in proto.graph.node
+            if node.domain not in ("", "ai.onnx") or not defs.has(node.op_type, ONNX_OPSET)
+        }
     )
     if unknown:
         raise ConversionError(

@@ -16,6 +16,8 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+# Weights that are not there are not looked for: a test that fetches serves its own files.
+os.environ.setdefault("THREADLITE_OFFLINE", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,19 +1,28 @@
 """The command line: ``threadlite COMMAND``. It loads nothing heavy before a command runs."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeAlias
 
-from train.seeds import SEED_LIMIT
+from threadlite.options import (
+    add_approach,
+    add_columns,
+    add_selection,
+    add_source,
+    add_threads,
+)
 
 EPILOG = """\
 from photos to phone:
   threadlite run plans/demo.toml           everything, on the rendered garments
+  threadlite classify PHOTO                what is on a photo, by the ready-made model
   threadlite data PHOTOS                   what is in a folder of photos, and what is wrong with it
   threadlite train custom-cnn --data PHOTOS --out net
+  threadlite crossval efficientnet-lite0 --data PHOTOS --out folds
   threadlite optimize int8 net --format tflite --data PHOTOS --out net-int8
   threadlite deploy net-int8 --parent net --data PHOTOS --out bundle
   threadlite bench net net-int8 --data PHOTOS --out records.jsonl
@@ -37,9 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         status: int = getattr(commands, arguments.command)(arguments)
+        sys.stdout.flush()
     except ThreadliteError as error:
         sys.stderr.write(f"threadlite: {error}\n")
         return error.exit_code
+    except BrokenPipeError:  # the reader, such as ``head``, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         sys.stderr.write(f"threadlite: {error.filename or 'system'}: {error.strerror or error}\n")
         return 1
@@ -64,10 +77,12 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_data(commands)
     _add_train(commands)
+    _add_crossval(commands)
     _add_optimize(commands)
     _add_deploy(commands)
     _add_bench(commands)
     _add_report(commands)
+    _add_classify(commands)
     _add_run(commands)
     commands.add_parser("doctor", help="say what this machine and installation can do")
     return parser
@@ -76,71 +91,20 @@ def build_parser() -> argparse.ArgumentParser:
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def _add_source(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    parser.add_argument(
-        "--data",
-        required=required,
-        metavar="SOURCE",
-        help="garments, clothing, a table such as images.csv, or a folder (with images.csv, or with"
-        " one subfolder a class)"
-        + (
-            ""
-            if required
-            else "; may be left out where the artifact was trained on garments or clothing"
-        ),
-    )
-
-
-def _add_columns(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
-    group = parser.add_argument_group("how to read the photos")
-    group.add_argument("--image-column", default="image", metavar="NAME", help="names the file")
-    group.add_argument("--label-column", default="label", metavar="NAME", help="names the class")
-    group.add_argument(
-        "--sender-column", default="sender_id", metavar="NAME", help="names the sender"
-    )
-    return group
-
-
-def _add_selection(parser: argparse.ArgumentParser) -> None:
-    group = _add_columns(parser)
-    group.add_argument(
-        "--classes",
-        default="all",
-        metavar="WHICH",
-        help="all, topN (the N most frequent) or names separated by commas (default: all)",
-    )
-    group.add_argument(
-        "--drop",
-        metavar="LABELS",
-        help="labels to leave out, separated by commas (default: Not sure,Other,Others,Skip)",
-    )
-    group.add_argument("--seed", type=_seed, default=0, help="of every random choice (default: 0)")
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= SEED_LIMIT:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {SEED_LIMIT - 1}")
-    return int(text)
-
-
-def _add_threads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=int, default=2, help="of the runtimes (default: 2)")
-
-
 def _add_data(commands: _Commands) -> None:
     parser = commands.add_parser(
         "data", help="describe a source of photos and what is wrong with it"
     )
     parser.add_argument("data", metavar="SOURCE", help="as for --data of the other commands")
-    _add_selection(parser)
+    add_selection(parser)
 
 
 def _add_train(commands: _Commands) -> None:
     parser = commands.add_parser(
         "train", help="train an approach; killed, it goes on when run again"
     )
-    parser.add_argument("approach", metavar="APPROACH", help="custom-cnn or efficientnet-lite0")
-    _add_source(parser, required=True)
+    add_approach(parser)
+    add_source(parser, required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="ARTIFACT", help="new folder")
     parser.add_argument(
         "--split",
@@ -148,17 +112,30 @@ def _add_train(commands: _Commands) -> None:
         default="grouped",
         help="grouped keeps all photos of a sender on one side (default)",
     )
+    add_selection(parser)
+
+
+def _add_crossval(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "crossval",
+        help="judge an approach on every photo, fold by fold; killed, it goes on when run again",
+    )
+    add_approach(parser)
+    add_source(parser, required=True)
     parser.add_argument(
-        "--weights", default="auto", help="auto, none, or a .npz, .weights.h5 or .keras file"
+        "--folds", type=int, default=5, help="parts that the photos fall into (default: 5)"
     )
     parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a key of the recipe, such as epochs=5 or augment.flip=false (TOML values)",
+        "--split",
+        choices=("grouped", "stratified", "both"),
+        default="both",
+        help="grouped keeps all photos of a sender in one fold; both shows them side by side"
+        " (default)",
     )
-    _add_selection(parser)
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the records; may exist"
+    )
+    add_selection(parser)
 
 
 def _add_optimize(commands: _Commands) -> None:
@@ -176,8 +153,8 @@ def _add_optimize(commands: _Commands) -> None:
         metavar="KEY=VALUE",
         help="override a setting of the technique, such as photos=100",
     )
-    _add_source(parser, required=False)
-    _add_columns(parser)
+    add_source(parser, required=False)
+    add_columns(parser)
 
 
 def _add_deploy(commands: _Commands) -> None:
@@ -198,9 +175,9 @@ def _add_deploy(commands: _Commands) -> None:
         metavar="ARTIFACT",
         help="the trained network that variants must agree with",
     )
-    _add_source(parser, required=False)
-    _add_columns(parser)
-    _add_threads(parser)
+    add_source(parser, required=False)
+    add_columns(parser)
+    add_threads(parser)
 
 
 def _add_bench(commands: _Commands) -> None:
@@ -210,9 +187,9 @@ def _add_bench(commands: _Commands) -> None:
     parser.add_argument(
         "--rounds", type=int, default=20, help="turns of five timed calls each (default: 20)"
     )
-    _add_source(parser, required=False)
-    _add_columns(parser)
-    _add_threads(parser)
+    add_source(parser, required=False)
+    add_columns(parser)
+    add_threads(parser)
 
 
 def _add_report(commands: _Commands) -> None:
@@ -222,12 +199,53 @@ def _add_report(commands: _Commands) -> None:
     parser.add_argument("--title", default="threadlite", help="headline of the report")
 
 
+def _add_classify(commands: _Commands) -> None:
+    parser = commands.add_parser("classify", help="say what is in photos")
+    parser.add_argument(
+        "photos", type=Path, nargs="+", metavar="PHOTO", help="a picture, or a folder of pictures"
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="MODEL",
+        help="an artifact, a bundle, or a .tflite or .onnx file (default: the ready-made"
+        " efficientnet-lite0 of the clone)",
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="a label a line in the order of the outputs, for a model that does not say them",
+    )
+    parser.add_argument(
+        "--top", type=_positive, default=3, metavar="N", help="classes a photo (default: 3)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a photo, one a line")
+    parser.add_argument(
+        "--runtime", metavar="NAME", help="litert or onnxruntime (default: that of the file)"
+    )
+    add_threads(parser)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number from 1")
+    return int(text)
+
+
 def _add_run(commands: _Commands) -> None:
     parser = commands.add_parser(
         "run", help="carry out a plan; run again, it repeats nothing; killed, it goes on"
     )
     parser.add_argument("plan", type=Path, metavar="PLAN.toml")
     parser.add_argument("--data", metavar="SOURCE", help="instead of the plan's own source")
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="APPROACH=WEIGHTS",
+        help="instead of the plan's own weights of an approach, such as a file",
+    )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="workspace (default: runs/NAME of the plan)"
     )

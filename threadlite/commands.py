@@ -2,18 +2,18 @@
 
 import shlex
 import sys
-import tomllib
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from threadlite.console import Display
-from train.dataset import DROPPED_LABELS, Dataset, SourceOptions
+from threadlite.options import columns_of, parse_settings, source_options
+from train.dataset import Dataset, SourceOptions, fingerprint_of, restrict
 from train.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from train.approaches import Approach
     from train.artifact import Artifact
 
 NAMED_SOURCES = ("garments", "clothing")
@@ -26,35 +26,29 @@ def data(arguments: Namespace) -> int:
     from threadlite.describe import describe_dataset
 
     with Display() as display:
-        dataset = _open(arguments.data, _source_options(arguments), display)
+        dataset = _open(arguments.data, source_options(arguments), display)
     describe_dataset(dataset, Console())
     return 0
 
 
 def train(arguments: Namespace) -> int:
     """Train one approach."""
-    from pydantic import ValidationError
-
-    from threadlite.plan import explain, override
-    from train.approaches import approach_named
-    from train.fit import Training, train_approach
-    from train.splits import split_photos
+    approach = _approach(arguments)
+    from train.fit import train_approach
+    from train.splits import restrict_split, split_photos
     from train.storage import only_process
+    from train.training import Training
 
-    approach = approach_named(arguments.approach)
-    try:
-        approach = override(approach, parse_settings(arguments.set))
-    except ValidationError as error:
-        raise UsageError(f"--set: {explain(error)}") from error
     _require_new(arguments.out)
     with Display() as display:
-        dataset = _open(arguments.data, _source_options(arguments), display)
-        split = split_photos(dataset.photos, method=arguments.split, seed=arguments.seed)
+        whole = _open(arguments.data, source_options(arguments), display)
+        split = split_photos(whole.photos, method=arguments.split, seed=arguments.seed)
+        dataset = _classes_of(approach, arguments, whole)
         training = Training(
             name=arguments.approach,
             approach=approach,
             dataset=dataset,
-            split=split,
+            split=restrict_split(split, dataset),
             seed=arguments.seed,
             weights=arguments.weights,
         )
@@ -68,11 +62,40 @@ def train(arguments: Namespace) -> int:
     return 0
 
 
+def crossval(arguments: Namespace) -> int:
+    """Judge an approach on every photo, fold by fold."""
+    approach = _approach(arguments)
+    if arguments.folds < 2:
+        raise UsageError(f"--folds must be 2 or more, got {arguments.folds}")
+    from threadlite.crossval import run_crossval
+    from train.splits import SplitMethod
+    from train.storage import only_process
+
+    both: tuple[SplitMethod, ...] = ("stratified", "grouped")
+    busy = f"{arguments.out}: another threadlite works here; wait for it to end"
+    with Display() as display, only_process(arguments.out / ".lock", busy):
+        whole = _open(arguments.data, source_options(arguments), display)
+        lines = run_crossval(
+            name=arguments.approach,
+            approach=approach,
+            dataset=_classes_of(approach, arguments, whole),
+            methods=both if arguments.split == "both" else (arguments.split,),
+            folds=arguments.folds,
+            seed=arguments.seed,
+            weights=arguments.weights,
+            folder=arguments.out,
+            progress=display,
+        )
+    for line in lines:
+        _tell(line)
+    return 0
+
+
 def optimize(arguments: Namespace) -> int:
     """Make a new artifact by one technique."""
     from optimize.convert import export_float
     from optimize.techniques import make_config
-    from threadlite.steps import optimize_artifact
+    from threadlite.variants import optimize_artifact
     from train.artifact import open_artifact
 
     settings = parse_settings(arguments.set)
@@ -138,9 +161,26 @@ def report(arguments: Namespace) -> int:
     return 0
 
 
+def classify(arguments: Namespace) -> int:
+    """Say what is in photos."""
+    from threadlite.classify import classify_photos
+
+    faults = 0
+    for answer in classify_photos(arguments):
+        faults += bool(answer.problem)
+        if arguments.json:
+            _tell(answer.as_json())
+        elif not answer.problem:
+            _tell(answer.as_line())
+        if answer.problem:
+            sys.stdout.flush()
+            sys.stderr.write(f"threadlite: {answer.problem}\n")
+    return 1 if faults else 0
+
+
 def run(arguments: Namespace) -> int:
     """Carry out a plan."""
-    from threadlite.plan import read_plan
+    from threadlite.plan import read_plan, with_weights
     from threadlite.run import run_plan
 
     plan = read_plan(arguments.plan)
@@ -150,6 +190,7 @@ def run(arguments: Namespace) -> int:
             update={"data": plan.data.model_copy(update={"source": arguments.data})}
         )
         command += " --data SOURCE"
+    plan = with_weights(plan, arguments.weights)
     folder = arguments.out or Path("runs") / plan.name
     with Display() as display:
         outcome = run_plan(
@@ -181,15 +222,15 @@ def reopen_dataset(artifact: "Artifact", arguments: Namespace, display: Display)
         UsageError: no source was given, and the artifact does not tell one that is known here.
         ConfigError: they are not the same photos.
     """
-    from train.sources import fingerprint_of
-
     manifest = artifact.manifest
     source = arguments.data or manifest.dataset.name
     if not arguments.data and source not in NAMED_SOURCES:
         raise UsageError(
             f"{artifact.folder} was trained on the folder {source!r}; say where it is with --data"
         )
-    options = SourceOptions(**_columns(arguments), dropped_labels=(), seed=manifest.seed)
+    options = SourceOptions(
+        **columns_of(arguments), dropped_labels=(), empty_classes=True, seed=manifest.seed
+    )
     whole = _open(source, options, display)
     photos = tuple(photo for photo in whole.photos if photo.label in manifest.labels)
     fingerprint = fingerprint_of(photos)
@@ -202,54 +243,30 @@ def reopen_dataset(artifact: "Artifact", arguments: Namespace, display: Display)
     return replace(whole, photos=photos, labels=manifest.labels, fingerprint=fingerprint)
 
 
+def _approach(arguments: Namespace) -> "Approach":
+    """Return the approach with what ``--set`` changes of its recipe."""
+    from pydantic import ValidationError
+
+    from threadlite.plan import explain, override
+    from train.approaches import approach_named
+
+    approach = approach_named(arguments.approach)
+    try:
+        return override(approach, parse_settings(arguments.set))
+    except ValidationError as error:
+        raise UsageError(f"--set: {explain(error)}") from error
+
+
+def _classes_of(approach: "Approach", arguments: Namespace, dataset: Dataset) -> Dataset:
+    """Return the photos of the approach's own classes, unless ``--classes`` has chosen some."""
+    return dataset if arguments.classes is not None else restrict(dataset, approach.classes)
+
+
 def _open(source: str, options: SourceOptions, display: Display) -> Dataset:
     from train.sources import open_dataset
 
     display.begin("reading photos", 0)
     return open_dataset(source, options, advance=display.advance, received=display.received)
-
-
-def parse_settings(words: Sequence[str]) -> dict[str, Any]:
-    """Return ``KEY=VALUE`` words as nested settings; values are TOML, bare words are text.
-
-    Raises:
-        UsageError: a word has no ``=`` or no key.
-    """
-    settings: dict[str, Any] = {}
-    for word in words:
-        path, equals, text = word.partition("=")
-        keys = path.split(".")
-        if not equals or not all(keys):
-            raise UsageError(f"--set {word!r} must read KEY=VALUE, such as epochs=5")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        place = settings
-        for key in keys[:-1]:
-            place = place.setdefault(key, {})
-            if not isinstance(place, dict):
-                raise UsageError(f"--set {word!r}: {key} was given a value before")
-        place[keys[-1]] = value
-    return settings
-
-
-def _columns(arguments: Namespace) -> dict[str, str]:
-    return {
-        name: getattr(arguments, name) for name in ("image_column", "label_column", "sender_column")
-    }
-
-
-def _source_options(arguments: Namespace) -> SourceOptions:
-    dropped = DROPPED_LABELS
-    if arguments.drop is not None:
-        dropped = tuple(label.strip() for label in arguments.drop.split(",") if label.strip())
-    return SourceOptions(
-        **_columns(arguments),
-        classes=arguments.classes,
-        dropped_labels=dropped,
-        seed=arguments.seed,
-    )
 
 
 def _require_new(path: Path) -> None:

@@ -11,7 +11,7 @@ from optimize.convert import export_float
 from threadlite.commands import reopen_dataset
 from threadlite.console import Display
 from threadlite.plan import PARITY_PHOTOS
-from threadlite.steps import parity_ids
+from threadlite.variants import parity_ids
 from train.artifact import Artifact, open_artifact
 from train.errors import UsageError
 from train.keras_file import load_keras

@@ -1,8 +1,10 @@
 """Plans: a whole run as one TOML file, checked before anything starts."""
 
 import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -18,11 +20,12 @@ from deploy.runtime import RUNTIMES
 from optimize.techniques import TECHNIQUES, make_config
 from train.approaches import APPROACHES, Approach, Recipe, approach_named
 from train.dataset import DROPPED_LABELS, SourceOptions
-from train.errors import ConfigError, ThreadliteError
+from train.errors import ConfigError, ThreadliteError, UsageError
 from train.seeds import SEED_LIMIT
 from train.splits import SplitMethod
 
 PARITY_PHOTOS = 256
+Name = TypeVar("Name", bound=str)
 
 
 class _Section(BaseModel):
@@ -68,11 +71,34 @@ class DataSection(_Section):
 
 
 class ApproachSection(_Section):
-    """One approach to train; ``recipe`` overrides keys of its recipe."""
+    """One approach to train, to cross-validate, or both.
+
+    Attributes:
+        name: of the approach.
+        label: what its networks are called here, to train one approach in several ways; its name
+            unless given.
+        weights: ``auto``, ``none`` or a file.
+        recipe: overrides keys of the approach's recipe.
+        splits: which of the plan's splits it is trained under; all of them unless given.
+        crossval: how folds are made for its cross-validation; none unless given.
+    """
 
     name: str
+    label: str = Field(default="", pattern=r"^([a-z0-9]+(-[a-z0-9]+)*)?$")
     weights: str = "auto"
     recipe: dict[str, JsonValue] = {}
+    splits: tuple[SplitMethod, ...] | None = None
+    crossval: tuple[SplitMethod, ...] = ()
+
+    @field_validator("splits", "crossval")
+    @classmethod
+    def _are_distinct(cls, value: tuple[SplitMethod, ...] | None) -> tuple[SplitMethod, ...] | None:
+        return value if value is None else once(value)
+
+    @property
+    def called(self) -> str:
+        """What its networks are called."""
+        return self.label or self.name
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
@@ -90,7 +116,7 @@ class ApproachSection(_Section):
         return override(approach_named(self.name), self.recipe)
 
 
-def once(names: tuple[str, ...]) -> tuple[str, ...]:
+def once(names: tuple[Name, ...]) -> tuple[Name, ...]:
     """Return ``names``.
 
     Raises:
@@ -160,7 +186,10 @@ class BenchSection(_Section):
 
 
 class Plan(_Section):
-    """A whole run: dataset, approaches, techniques, runtimes."""
+    """A whole run: dataset, approaches, techniques, runtimes.
+
+    ``folds`` is of every cross-validation that an approach asks for.
+    """
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
@@ -168,13 +197,25 @@ class Plan(_Section):
     seed: int = Field(default=0, ge=0, lt=SEED_LIMIT)
     data: DataSection
     approaches: tuple[ApproachSection, ...] = Field(min_length=1)
+    folds: int = Field(default=5, ge=2, le=20)
     optimize: OptimizeSection = OptimizeSection()
     deploy: DeploySection = DeploySection()
     bench: BenchSection = BenchSection()
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Self:
-        once(tuple(approach.name for approach in self.approaches))
+        once(tuple(approach.called for approach in self.approaches))
+        return self
+
+    @model_validator(mode="after")
+    def _splits_are_made(self) -> Self:
+        for approach in self.approaches:
+            for method in approach.splits or ():
+                if method not in self.data.splits:
+                    raise ValueError(
+                        f"approach {approach.called!r} trains under {method!r}, which is not in"
+                        f" data.splits ({', '.join(self.data.splits)}); add it there"
+                    )
         return self
 
 
@@ -190,9 +231,25 @@ def override(approach: Approach, settings: dict[str, JsonValue]) -> Approach:
         recipe[key] = (
             {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
         )
-    return Approach(
-        network=approach.network, recipe=Recipe.model_validate(recipe), about=approach.about
-    )
+    return replace(approach, recipe=Recipe.model_validate(recipe))
+
+
+def with_weights(plan: Plan, words: Sequence[str]) -> Plan:
+    """Return ``plan`` with the weights that ``APPROACH=WEIGHTS`` words name.
+
+    Raises:
+        UsageError: a word reads otherwise, or the plan has no such approach.
+    """
+    sections = {section.called: section for section in plan.approaches}
+    for word in words:
+        called, equals, weights = word.partition("=")
+        if not equals or not weights or called not in sections:
+            raise UsageError(
+                f"--weights {word!r} must read APPROACH=WEIGHTS, with one of the plan's approaches:"
+                f" {', '.join(sections)}"
+            )
+        sections[called] = sections[called].model_copy(update={"weights": weights})
+    return plan.model_copy(update={"approaches": tuple(sections.values())})
 
 
 def read_plan(path: Path) -> Plan:

@@ -109,9 +109,14 @@ def _run_alone(
     for method in plan.data.splits:
         split = steps.split(method)
         for section in plan.approaches:
+            if section.splits is not None and method not in section.splits:
+                continue
             artifact = steps.train(section, split)
             run.take(steps.training_record(artifact))
             run.make_variants(artifact)
+    for section in plan.approaches:
+        for method in section.crossval:
+            run.take(steps.crossval(section, method))
     if run.variants:
         run.take(steps.latency(run.variants))
         run.take(steps.verdicts(run.variants, run.records))

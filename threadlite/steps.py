@@ -1,6 +1,5 @@
 """The steps of a run: each names all that goes into it, and is done once for equal inputs."""
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,19 +13,30 @@ from bench.record import (
 from bench.subject import without_paths
 from bench.training import training_record
 from deploy.runtime import runtime_for
-from optimize.quantize import choose_calibration
 from optimize.techniques import TECHNIQUES
 from threadlite.code import code_digest
+from threadlite.crossval import crossval_records
 from threadlite.plan import ApproachSection, Plan
+from threadlite.variants import identity_of, optimize_artifact, parity_ids
 from threadlite.workspace import Workspace, step_key
 from train.artifact import Artifact
-from train.dataset import Dataset, Photo
+from train.crossval import CrossValidation
+from train.dataset import Dataset, Photo, restrict
 from train.errors import ThreadliteError
-from train.fit import Training, train_approach
+from train.fit import train_approach
 from train.pixels import load_pixels
 from train.progress import Progress
-from train.splits import Split, SplitMethod, read_split, select, split_photos, write_split
+from train.splits import (
+    Split,
+    SplitMethod,
+    read_split,
+    restrict_split,
+    select,
+    split_photos,
+    write_split,
+)
 from train.storage import digest_of, whole_file
+from train.training import Training
 from train.variant import Format
 
 
@@ -56,11 +66,13 @@ class Steps:
 
     def train(self, section: ApproachSection, split: Split) -> Artifact:
         """Train one approach under one split; a training that was cut off goes on."""
+        approach = section.resolve()
+        dataset = self.photos_of(approach.classes)
         training = Training(
-            name=section.name,
-            approach=section.resolve(),
-            dataset=self.dataset,
-            split=split,
+            name=section.called,
+            approach=approach,
+            dataset=dataset,
+            split=restrict_split(split, dataset),
             seed=self.plan.seed,
             weights=section.weights,
         )
@@ -70,7 +82,25 @@ class Steps:
             checkpoints = self.workspace.checkpoints(key)
             return train_approach(training, folder, checkpoints=checkpoints, progress=self.progress)
 
-        return self.workspace.artifact(f"{section.name}.{split.method}", key, make)
+        return self.workspace.artifact(f"{section.called}.{split.method}", key, make)
+
+    def crossval(self, section: ApproachSection, method: SplitMethod) -> list[Record]:
+        """Cross-validate one approach; folds that are done are not trained again."""
+        approach = section.resolve()
+        task = CrossValidation(
+            name=section.called,
+            approach=approach,
+            dataset=self.photos_of(approach.classes),
+            method=method,
+            folds=self.plan.folds,
+            seed=self.plan.seed,
+            weights=section.weights,
+        )
+        return crossval_records(task, self.workspace, machine=self._machine, progress=self.progress)
+
+    def photos_of(self, classes: str) -> Dataset:
+        """Return the photos of an approach's classes."""
+        return self.dataset if classes == "all" else restrict(self.dataset, classes)
 
     def training_record(self, artifact: Artifact) -> list[Record]:
         """Record a training, right after it, with the machine that it ran on."""
@@ -79,7 +109,7 @@ class Steps:
         return self.workspace.records(
             f"training.{manifest.approach}.{manifest.split.method}",
             step_key("bench.training", inputs),
-            lambda: [training_record(artifact, self.dataset, environment=self._machine)],
+            lambda: [training_record(artifact, environment=self._machine)],
         )
 
     def export(self, parent: Artifact, target: Format) -> Artifact:
@@ -253,27 +283,3 @@ class Steps:
         }
         name = f"{what}.{artifact.manifest.variant}.{artifact.manifest.split.method}"
         return self.workspace.records(name, step_key(module, whole), make)
-
-
-def identity_of(artifact: Artifact) -> str:
-    """Return a digest of all that an artifact is: payload, labels, photos, split and steps."""
-    return digest_of(artifact.manifest.model_dump(mode="json"))
-
-
-def parity_ids(split: Split, count: int) -> list[str]:
-    """Return validation photos to compare variants on, drawn at random, the same every time.
-
-    Ids often begin with the class, so the first ones would be of a few classes alone.
-    """
-    ids = sorted(split.validation)
-    return sorted(random.Random(0).sample(ids, min(count, len(ids))))
-
-
-def optimize_artifact(
-    parent: Artifact, technique: str, target: Format, dataset: Dataset, folder: Path, config: Any
-) -> Artifact:
-    """Apply ``technique``, calibrating on training photos drawn as ``config`` says."""
-    ids = choose_calibration(parent.split().train, config)
-    pixels = load_pixels(select(dataset.photos, ids), parent.manifest.pixels)
-    made: Artifact = TECHNIQUES[technique].apply(parent, target, pixels, ids, folder, config)
-    return made

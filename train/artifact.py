@@ -25,7 +25,7 @@ HISTORY_NAME = "history.json"
 PAYLOAD_NAMES = {"keras": "model.keras", "tflite": "model.tflite", "onnx": "model.onnx"}
 RECORDED_PACKAGES = (
     "tensorflow", "tf-keras", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy",
-    "scikit-learn", "pillow",
+    "scikit-learn", "pillow", "tensorflow-hub",
 )  # fmt: skip
 
 

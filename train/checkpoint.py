@@ -20,16 +20,17 @@ class EpochLog(BaseModel):
 
     Attributes:
         loss: mean training loss.
-        validation_f1: weighted F1 of the averaged weights, in [0, 1].
+        validation_f1: weighted F1 of the averaged weights, in [0, 1]; ``None`` without
+            validation photos.
         seconds: wall time of training and validation.
         checkpoint: prefix of its files in the folder.
-        best: whether it was better than all before it.
+        best: whether it was better than all before it; without validation photos always.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     loss: float
-    validation_f1: float
+    validation_f1: float | None
     seconds: float
     checkpoint: str
     best: bool

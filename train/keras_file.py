@@ -15,6 +15,7 @@ from typing import Any
 
 from train.backend import keras
 from train.errors import ArtifactError
+from train.hub_file import keep_hub_models, opened_hub_models
 
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can hold
 _METADATA = "metadata.json"
@@ -38,6 +39,7 @@ def save_keras(model: Any, path: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         raw = Path(scratch) / "model.keras"
         plain.save(raw, save_format="keras")
+        keep_hub_models(raw, path.parent)
         _normalise(raw, path)
 
 
@@ -50,7 +52,10 @@ def load_keras(path: Path) -> Any:
     """
     _refuse_lambdas(_read_config(path), path)
     try:
-        return keras().models.load_model(path, compile=False, safe_mode=True)
+        with opened_hub_models(path) as whole:
+            return keras().models.load_model(whole, compile=False, safe_mode=True)
+    except ArtifactError:
+        raise
     except Exception as error:  # Keras raises many kinds on files that are not its own
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ArtifactError(

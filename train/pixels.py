@@ -6,7 +6,7 @@ pixels and nothing else.
 """
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from train.dataset import Photo
 from train.errors import DataError
-from train.storage import cache_folder, digest_of, whole_file
+from train.storage import cache_folder, digest_of, whole_file, write_array
 
 Pixels = npt.NDArray[np.uint8]
 DECODER_VERSION = 1  # to be raised when ``decode`` gives other pixels
@@ -115,7 +115,7 @@ def load_pixels(
     shape = (len(photos), contract.height, contract.width, 3)
     if not path.exists():
         with whole_file(path) as draft:
-            _write_array(draft, shape, _decoded(photos, contract, advance))
+            write_array(draft, "|u1", shape, _decoded(photos, contract, advance))
     pixels: Pixels = np.load(path, mmap_mode="r")
     if pixels.shape != shape:
         raise DataError(
@@ -133,15 +133,3 @@ def _decoded(
             yield picture
             if advance is not None:
                 advance(1)
-
-
-def _write_array(path: Path, shape: tuple[int, ...], rows: Iterable[Pixels]) -> None:
-    """Write rows of uint8 as one ``.npy`` file.
-
-    Written as a stream: a memory map would meet a full disk as a signal that ends the process.
-    """
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    with path.open("wb") as stream:
-        np.lib.format.write_array_header_1_0(stream, header)
-        for row in rows:
-            stream.write(row.tobytes())

@@ -17,21 +17,22 @@ class Predictor:
     """A network compiled once, to be asked often; it follows the network's weights.
 
     Args:
-        model: a Keras network whose input is float32 in [0, 255].
+        model: a Keras network whose input is float32: pixels in [0, 255], or maps.
     """
 
     def __init__(self, model: Any) -> None:
         tf = tensorflow()
         self._run = tf.function(
-            lambda batch: model(tf.cast(batch, tf.float32), training=False),
-            input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)],
+            lambda batch: model(tf.cast(batch, tf.float32), training=False), reduce_retracing=True
         )
 
-    def __call__(self, pixels: Pixels, *, advance: Callable[[int], None] | None = None) -> Outputs:
+    def __call__(
+        self, pixels: npt.NDArray[Any], *, advance: Callable[[int], None] | None = None
+    ) -> Outputs:
         """Return the outputs, ``(photo, outputs)`` float32.
 
         Args:
-            pixels: ``(photo, rows, columns, 3)`` uint8.
+            pixels: ``(photo, ...)``, any numbers that float32 holds.
             advance: called with the number of photos just answered.
         """
         tf = tensorflow()

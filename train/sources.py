@@ -4,12 +4,19 @@ Dirt is reported and never fatal; only a source that cannot serve at all is refu
 """
 
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from train.dataset import Dataset, Dirt, Photo, SourceOptions
+from train.dataset import (
+    Dataset,
+    Dirt,
+    Photo,
+    SourceOptions,
+    choose_labels,
+    fingerprint_of,
+    require_photos,
+)
 from train.dirt import conflicting_duplicates, exact_duplicates, near_duplicates
 from train.download import clothing_folder, download_clothing
 from train.errors import ArtifactError, DataError
@@ -17,11 +24,10 @@ from train.fetch import Received
 from train.listing import Listing, list_source
 from train.scan import scan_files
 from train.scan_cache import FileFacts
-from train.storage import cache_folder, digest_of, whole_folder
+from train.storage import cache_folder, whole_folder
 
 CLOTHING_VARIABLE = "THREADLITE_CLOTHING"
 _DEFAULT_OPTIONS = SourceOptions()
-_TOP = re.compile(r"top(\d+)", re.IGNORECASE)
 
 
 def open_dataset(
@@ -74,13 +80,6 @@ def open_dataset(
     )
 
 
-def fingerprint_of(photos: Sequence[Photo]) -> str:
-    """Return the SHA-256 over every photo's id, digest, label and sender, wherever they lie."""
-    return digest_of(
-        sorted([photo.photo_id, photo.sha256, photo.label, photo.sender] for photo in photos)
-    )
-
-
 def _folder_of(source: str, options: SourceOptions, received: Received | None) -> Path:
     if source == "garments":
         return _garments_folder(options.seed)
@@ -120,45 +119,14 @@ def _chosen_labels(
     counts = Counter(photo.label for photo in photos)
     if not counts:
         raise DataError(_nothing_readable(listing))
-    dropped = {label.casefold() for label in options.dropped_labels}
-    offered = {label: n for label, n in counts.items() if label.casefold() not in dropped}
-    wish = options.classes.strip()
-    if wish.lower() == "all":
-        chosen = frozenset(offered)
-        _require_photos(
+    if options.classes.strip().lower() == "all" and not options.empty_classes:
+        dropped = {label.casefold() for label in options.dropped_labels}
+        require_photos(
             (label for label in listing.expected if label.casefold() not in dropped), counts
         )
-    elif top := _TOP.fullmatch(wish):
-        chosen = _most_frequent(offered, int(top[1]))
-    else:
-        names = [name.strip() for name in wish.split(",") if name.strip()]
-        _require_photos(names, counts)
-        chosen = frozenset(names)
-    if len(chosen) < 2:
-        raise DataError(
-            f"{listing.place} offers {len(chosen)} class"
-            f" ({', '.join(repr(label) for label in chosen) or 'after dropping'}):"
-            " a classifier needs at least 2"
-        )
-    return chosen
-
-
-def _most_frequent(offered: Mapping[str, int], wanted: int) -> frozenset[str]:
-    if not 2 <= wanted <= len(offered):
-        raise DataError(
-            f"classes 'top{wanted}': N must be in [2, {len(offered)}], the classes that have photos"
-        )
-    ranked = sorted(offered, key=lambda label: (-offered[label], label))
-    return frozenset(ranked[:wanted])
-
-
-def _require_photos(labels: Iterable[str], counts: Mapping[str, int]) -> None:
-    bare = sorted(label for label in labels if not counts.get(label))
-    if bare:
-        raise DataError(
-            f"class {bare[0]!r} has no readable photo; name the classes to keep with --classes,"
-            f" out of {', '.join(repr(label) for label in sorted(counts))}"
-        )
+    return choose_labels(
+        counts, options.classes, place=str(listing.place), dropped=options.dropped_labels
+    )
 
 
 def _nothing_readable(listing: Listing) -> str:

@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from train.chains import chains
-from train.dataset import Photo
+from train.dataset import Dataset, Photo
 from train.errors import ArtifactError, DataError
 
 SplitMethod = Literal["grouped", "stratified"]
@@ -73,15 +74,43 @@ def groups_of(photos: Sequence[Photo], method: SplitMethod) -> list[str]:
     return [names[photo.sender] for photo in photos]
 
 
-def _folds(photos: Sequence[Photo], groups: Sequence[str], seed: int) -> list[list[int]]:
-    """Return the indices of each of up to 20 stratified folds that share no group."""
+def fold_photos(
+    photos: Sequence[Photo], *, method: SplitMethod, folds: int, seed: int
+) -> list[list[int]]:
+    """Return the indices of the photos of each fold; every photo is in one.
+
+    Raises:
+        DataError: a class has fewer photos than there are folds, or the photos fall into fewer
+            groups.
+    """
+    counts = Counter(photo.label for photo in photos)
+    rarest = min(counts, key=lambda label: (counts[label], label), default="")
+    if folds < 2 or counts[rarest] < folds:
+        raise DataError(
+            f"{folds} folds: class {rarest!r} has {counts[rarest]} photos, and each fold needs one"
+            " or more; give at least 2 folds, at most as many as the rarest class has photos, or"
+            " leave the class out"
+        )
+    found = _folds(photos, groups_of(photos, method), seed, folds=folds)
+    if len(found) < folds:
+        raise DataError(
+            f"{folds} {method} folds: the photos fall into {len(found)} groups that can be told"
+            " apart; lower --folds or bring photos of more senders"
+        )
+    return found
+
+
+def _folds(
+    photos: Sequence[Photo], groups: Sequence[str], seed: int, *, folds: int = _FOLDS
+) -> list[list[int]]:
+    """Return the indices of each of up to ``folds`` stratified folds that share no group."""
     import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     labels = np.array([photo.label for photo in photos])
     biggest = int(np.unique(labels, return_counts=True)[1].max())
-    count = min(_FOLDS, biggest, len(set(groups)))
-    if count < 3:
+    count = min(folds, biggest, len(set(groups)))
+    if count < min(3, folds):
         raise DataError(
             f"the largest class has {biggest} photos; a split needs 3 or more: bring more photos"
         )
@@ -153,6 +182,27 @@ def select(photos: Sequence[Photo], ids: Sequence[str]) -> list[Photo]:
             f" (first: {missing[0]}); use the data that the model was trained on"
         )
     return [by_id[photo_id] for photo_id in ids]
+
+
+def restrict_split(split: Split, dataset: Dataset) -> Split:
+    """Return ``split`` with those photos alone that are in ``dataset``; none changes its side.
+
+    Raises:
+        DataError: a side is left empty.
+    """
+    kept = {photo.photo_id for photo in dataset.photos}
+    sides = {
+        side: tuple(photo_id for photo_id in getattr(split, side) if photo_id in kept)
+        for side in ("train", "validation", "test")
+    }
+    for side, ids in sides.items():
+        if not ids:
+            raise DataError(
+                f"the {side} side of the {split.method} split holds no photo of"
+                f" {', '.join(repr(label) for label in dataset.labels)};"
+                " choose other classes or bring more photos of these"
+            )
+    return split.model_copy(update=sides)
 
 
 def write_split(path: Path, split: Split) -> None:

@@ -7,10 +7,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import platformdirs
 
 from train.errors import ArtifactError
@@ -98,6 +100,20 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 so that ``path`` holds all of it or what it held before."""
     with whole_file(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def write_array(
+    path: Path, dtype: str, shape: tuple[int, ...], rows: Iterable[npt.NDArray[Any]]
+) -> None:
+    """Write ``rows``, of ``dtype`` each, as one ``.npy`` file of ``shape``.
+
+    Written as a stream: a memory map would meet a full disk as a signal that ends the process.
+    """
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for row in rows:
+            stream.write(row.tobytes())
 
 
 @contextlib.contextmanager

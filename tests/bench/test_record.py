@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from bench.record import (
     AccuracyRecord,
     CostRecord,
+    CrossvalRecord,
     EnvironmentRecord,
     FailureRecord,
     LatencyRecord,
@@ -84,7 +85,34 @@ ONE_OF_EACH: list[Record] = [
         passed=True,
     ),
     FAILURE,
+    CrossvalRecord(
+        variant="custom-cnn",
+        split_method="stratified",
+        environment="e" * 16,
+        approach="custom-cnn",
+        network="custom-cnn",
+        recipe={"epochs": 3},
+        dataset="garments",
+        dataset_fingerprint="f" * 64,
+        labels=("a", "b"),
+        folds=2,
+        seed=0,
+        weights_source="random",
+        weights_coverage=0.0,
+        sender_names=("x", "y"),
+        senders=(1, 0, 1),
+        photo_ids=("1", "2", "3"),
+        photo_folds=(0, 1, 1),
+        truths=(0, 1, 0),
+        predictions=(0, 1, 1),
+        top_classes=((0, 1), (1, 0), (1, 0)),
+        confidences=(0.9, 0.8, 0.7),
+        fold_seconds=(2.0, 3.0),
+        feature_seconds=1.5,
+        views=2,
+    ),
 ]
+CROSSVAL = ONE_OF_EACH[-1]
 
 
 def test_every_kind_comes_back_equal(tmp_path: Path) -> None:
@@ -216,3 +244,37 @@ def test_accuracy_lists_must_run_in_parallel() -> None:
     for wrong in ({"truths": (0,)}, {"predictions": (0, 2)}, {"photo_ids": ()}):
         with pytest.raises(ValidationError):
             AccuracyRecord.model_validate({**fields, **wrong})
+
+
+def test_lines_of_before_top_classes_still_read(tmp_path: Path) -> None:
+    line = json.loads(to_line(ONE_OF_EACH[3]))
+    for later in ("top_classes", "confidences"):
+        del line[later]
+    (tmp_path / "r.jsonl").write_text(json.dumps(line) + "\n")
+    assert read_records(tmp_path / "r.jsonl") == ([ONE_OF_EACH[3]], [])
+
+
+def test_crossval_names_senders_and_sums_times() -> None:
+    assert isinstance(CROSSVAL, CrossvalRecord)
+    assert CROSSVAL.photo_senders == ("y", "x", "y")
+    assert CROSSVAL.train_seconds == 6.5
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"photo_folds": (0, 0, 0)}, "2 folds need photos in each"),
+        ({"photo_folds": (0, 1, 2)}, "2 folds need photos in each"),
+        ({"fold_seconds": (1.0,)}, "2 folds took 1 times"),
+        ({"senders": (0, 1, 2)}, "not one of its 2"),
+        ({"senders": (0, 1)}, "equally long"),
+        ({"top_classes": ((0, 1), (1, 0))}, "equally long"),
+        ({"top_classes": ((1, 0), (1, 0), (1, 0))}, "do not begin with prediction 0"),
+        ({"top_classes": ((0, 0), (1, 0), (1, 0))}, "do not begin with prediction 0"),
+        ({"confidences": (0.9, 0.8, 1.2)}, "less than or equal to 1"),
+        ({"folds": 1}, "greater than or equal to 2"),
+    ],
+)
+def test_impossible_cross_validations_are_refused(change: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        CrossvalRecord.model_validate({**CROSSVAL.model_dump(), **change})

@@ -259,11 +259,11 @@ def test_every_markdown_table_row_has_all_columns(tmp_path: Path) -> None:
     )  # fmt: skip
     write_report([*whole_run(), failure], tmp_path, title="Run")
     blocks = re.findall(r"(?:^\|.*\n)+", (tmp_path / "report.md").read_text(), re.MULTILINE)
-    assert len(blocks) == 6
+    assert len(blocks) == 8
     for block in blocks:
         columns = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(columns) == 1
-    assert r"a \| b c" in blocks[3]
+    assert any(r"a \| b c" in block for block in blocks)
 
 
 def test_markup_in_records_stays_text(tmp_path: Path) -> None:

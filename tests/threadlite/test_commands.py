@@ -7,15 +7,26 @@ import shlex
 import shutil
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from tests.threadlite.pictures import write_table
 from threadlite.cli import EPILOG, build_parser, main
-from threadlite.commands import parse_settings
-from train.errors import UsageError
+from threadlite.commands import reopen_dataset
+from threadlite.console import Display
+from train.approaches import APPROACHES, Approach, Recipe
+from train.artifact import Artifact, DatasetReference, Step, WeightsOrigin, write_artifact
+from train.dataset import Dataset, SourceOptions, restrict
+from train.errors import ConfigError
+from train.pixels import PixelContract
+from train.sources import open_dataset
+from train.splits import Split, split_photos
+from train.variant import Variant
 
 
 def run(*words: str) -> int:
@@ -125,14 +136,6 @@ def test_settings_that_cannot_be(
 ) -> None:
     assert run(*train_words(table, tmp_path / "net", *words)) == 2
     assert "--set" in message(capsys)
-
-
-def test_settings_are_toml_values() -> None:
-    found = parse_settings(["epochs=5", "augment.flip=false", "name=plain", "rates=[1, 2]"])
-    assert found == {"epochs": 5, "augment": {"flip": False}, "name": "plain", "rates": [1, 2]}
-    for wrong in (["epochs"], ["augment=1", "augment.flip=false"]):
-        with pytest.raises(UsageError):
-            parse_settings(wrong)
 
 
 def test_output_in_the_way(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,3 +273,158 @@ def test_data_prints_classes_and_dirt(table: Path, capsys: pytest.CaptureFixture
     said = capsys.readouterr().out
     for label in ("disc", "frame", "stripe"):
         assert label in said
+
+
+@pytest.fixture
+def two_shapes(monkeypatch: pytest.MonkeyPatch) -> Approach:
+    """An approach, ``two-shapes``, that knows the two most frequent classes alone."""
+    approach = Approach(
+        network="custom-cnn", recipe=Recipe(image_size=32), about="two shapes", classes="top2"
+    )
+    monkeypatch.setitem(APPROACHES, "two-shapes", approach)
+    return approach
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Take the place of training; hold what would have been trained."""
+    taken: list[Any] = []
+
+    def take(training: Any, folder: Path, **rest: object) -> SimpleNamespace:
+        taken.append(training)
+        return SimpleNamespace(manifest=SimpleNamespace(variant="taken"))
+
+    monkeypatch.setattr("train.fit.train_approach", take)
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("words", "labels"),
+    [
+        ((), ("disc", "frame")),  # 20 photos of each shape: the first two names
+        (("--classes", "all"), ("disc", "frame", "stripe")),
+        (("--classes", "stripe,disc"), ("disc", "stripe")),
+    ],
+)
+def test_an_approach_of_some_classes_trains_on_their_side_of_the_split(
+    words: tuple[str, ...],
+    labels: tuple[str, ...],
+    table: Path,
+    tmp_path: Path,
+    two_shapes: Approach,
+    trained: list[Any],
+) -> None:
+    out = tmp_path / "net"
+    assert run("train", "two-shapes", "--data", str(table), "--out", str(out), *words) == 0
+    dataset, split = trained[0].dataset, trained[0].split
+    assert dataset.labels == labels
+    ids = [*split.train, *split.validation, *split.test]
+    assert sorted(ids) == [photo.photo_id for photo in dataset.photos]
+    if not words:  # every photo is where a training on all classes has it
+        whole = split_photos(open_dataset(str(table)).photos, method="grouped", seed=0)
+        assert set(split.test) <= set(whole.test) and set(split.train) <= set(whole.train)
+
+
+def write_trained(folder: Path, dataset: Dataset) -> Artifact:
+    """Write an artifact that says it was trained on ``dataset``."""
+    ids = [photo.photo_id for photo in dataset.photos]
+    split = Split(method="grouped", seed=0, train=ids[:8], validation=ids[8:9], test=ids[9:])
+    return write_artifact(
+        folder,
+        fill=lambda path: path.write_bytes(b"x") and None,
+        split=split,
+        variant=Variant(network="two-shapes"),
+        details={
+            "approach": "two-shapes",
+            "steps": (Step(technique="train", config={}),),
+            "labels": dataset.labels,
+            "pixels": PixelContract(height=32, width=32),
+            "dataset": DatasetReference(
+                name=dataset.name, fingerprint=dataset.fingerprint, photos=len(dataset.photos)
+            ),
+            "seed": 0,
+            "weights": WeightsOrigin(source="random", loaded_parameters=0, total_parameters=1),
+        },
+    )
+
+
+def reopen(artifact: Artifact, source: Path) -> Dataset:
+    columns = SourceOptions()
+    words = Namespace(
+        data=str(source),
+        image_column=columns.image_column,
+        label_column=columns.label_column,
+        sender_column=columns.sender_column,
+    )
+    with Display() as display:
+        return reopen_dataset(artifact, words, display)
+
+
+def test_the_photos_of_some_classes_are_found_again(table: Path, tmp_path: Path) -> None:
+    dataset = restrict(open_dataset(str(table)), "top2")
+    found = reopen(write_trained(tmp_path / "net", dataset), table)
+    assert (found.photos, found.labels) == (dataset.photos, ("disc", "frame"))
+    assert found.fingerprint == dataset.fingerprint
+
+
+def test_a_class_that_has_lost_its_photos_is_in_nobodys_way(table: Path, tmp_path: Path) -> None:
+    home = tmp_path / "shapes"
+    shutil.copytree(table, home)
+    dataset = restrict(open_dataset(str(home)), "disc,frame")
+    artifact = write_trained(tmp_path / "net", dataset)
+    for photo in open_dataset(str(home)).photos:
+        if photo.label == "stripe":
+            photo.path.unlink()
+    assert reopen(artifact, home).fingerprint == dataset.fingerprint
+    dataset.photos[0].path.unlink()
+    with pytest.raises(ConfigError, match="these are not the photos that"):
+        reopen(artifact, home)
+
+
+@pytest.mark.parametrize(
+    ("split", "methods"),
+    [("both", ("stratified", "grouped")), ("grouped", ("grouped",))],
+)
+def test_crossval_hands_over_its_words(
+    split: str,
+    methods: tuple[str, ...],
+    table: Path,
+    tmp_path: Path,
+    two_shapes: Approach,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given: dict[str, Any] = {}
+
+    def run_crossval(**words: Any) -> tuple[str, ...]:
+        given.update(words)
+        return ("first line", "second line")
+
+    module = ModuleType("threadlite.crossval")
+    module.run_crossval = run_crossval  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "threadlite.crossval", module)
+    words = ("--folds", "3", "--seed", "5", "--set", "epochs=2", "--split", split)
+    out = tmp_path / "folds"
+    code = run("crossval", "two-shapes", "--data", str(table), "--out", str(out), *words)
+    assert (code, capsys.readouterr().out) == (0, "first line\nsecond line\n")
+    assert (given["name"], given["folder"]) == ("two-shapes", out)
+    assert (given["methods"], given["folds"], given["seed"]) == (methods, 3, 5)
+    assert (given["weights"], given["approach"].recipe.epochs) == ("auto", 2)
+    assert given["dataset"].labels == ("disc", "frame")
+
+
+def test_one_fold_is_wrong_usage(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--data", str(table), "--out", str(tmp_path / "folds"), "--folds", "1")
+    assert run("crossval", "custom-cnn", *words) == 2
+    assert "--folds must be 2 or more, got 1" in message(capsys)
+
+
+def test_a_reader_that_leaves_early_sees_no_fault(table: Path) -> None:
+    words = [sys.executable, "-m", "threadlite", "data", str(table)]
+    reader, writer = os.pipe()
+    os.close(reader)  # as ``head`` does after its last line
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")

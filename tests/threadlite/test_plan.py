@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from threadlite.plan import read_plan
+from threadlite.plan import read_plan, with_weights
 from train.approaches import APPROACHES
-from train.errors import ConfigError
+from train.errors import ConfigError, UsageError
 
 PLANS = Path(__file__).resolve().parents[2] / "plans"
 BASE = """
@@ -23,7 +23,7 @@ def plan_file(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["demo", "clothing"])
+@pytest.mark.parametrize("name", ["demo", "clothing", "ablation"])
 def test_plans_of_the_house_are_good(name: str) -> None:
     assert read_plan(PLANS / f"{name}.toml").name == name
 
@@ -45,6 +45,37 @@ def test_recipe_keys_are_overridden_one_by_one(tmp_path: Path) -> None:
     assert recipe.learning_rate == usual.learning_rate
 
 
+def test_one_approach_is_trained_in_several_ways_by_label(tmp_path: Path) -> None:
+    text = BASE + "[[approaches]]\nname = 'custom-cnn'\nlabel = 'no-flip'\n"
+    plain, labelled = read_plan(plan_file(tmp_path, text)).approaches
+    assert (plain.called, labelled.called) == ("custom-cnn", "no-flip")
+    assert labelled.resolve() == plain.resolve()
+
+
+def test_splits_and_folds_of_an_approach(tmp_path: Path) -> None:
+    own = "splits = ['grouped']\ncrossval = ['stratified', 'grouped']\n"
+    text = BASE.replace("[data]", "[data]\nsplits = ['grouped', 'stratified']") + own
+    plan = read_plan(plan_file(tmp_path, "folds = 3\n" + text))
+    assert plan.approaches[0].splits == ("grouped",)
+    assert plan.approaches[0].crossval == ("stratified", "grouped")
+    assert plan.folds == 3
+    usual = read_plan(plan_file(tmp_path, BASE))
+    assert (usual.approaches[0].splits, usual.approaches[0].crossval) == (None, ())
+    assert usual.folds == 5
+    alone = read_plan(plan_file(tmp_path, BASE + "splits = []\ncrossval = ['grouped']\n"))
+    assert alone.approaches[0].splits == ()  # cross-validated, and not trained besides
+
+
+def test_weights_are_named_by_approach_or_label(tmp_path: Path) -> None:
+    text = BASE + "[[approaches]]\nname = 'custom-cnn'\nlabel = 'other'\n"
+    plan = read_plan(plan_file(tmp_path, text))
+    assert [a.weights for a in with_weights(plan, ["other=w.npz"]).approaches] == ["auto", "w.npz"]
+    assert with_weights(plan, []) == plan
+    for word in ("other", "other=", "third=w.npz"):
+        with pytest.raises(UsageError, match=r"must read APPROACH=WEIGHTS, .*: custom-cnn, other"):
+            with_weights(plan, [word])
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -62,6 +93,14 @@ def test_recipe_keys_are_overridden_one_by_one(tmp_path: Path) -> None:
         (BASE + "[bench]\nruntimes = ['litert', 'litert']\n", "named twice"),
         (BASE.replace("[data]", "[data]\nsplits = ['grouped', 'grouped']"), "named twice"),
         (BASE + "[[approaches]]\nname = 'custom-cnn'\n", "named twice"),
+        (BASE + "label = 'a'\n[[approaches]]\nname = 'custom-cnn'\nlabel = 'a'\n", "named twice"),
+        (BASE + "[[approaches]]\nname = 'custom-cnn'\nlabel = 'custom-cnn'\n", "named twice"),
+        (BASE + "label = '../a'\n", "label: "),
+        (BASE + "splits = ['grouped', 'grouped']\n", "named twice"),
+        (BASE + "crossval = ['grouped', 'grouped']\n", "named twice"),
+        (BASE + "crossval = ['random']\n", r"crossval\.0: "),
+        (BASE + "splits = ['stratified']\n", r"which is not in data\.splits \(grouped\)"),
+        ("folds = 1\n" + BASE, "folds: "),
         (BASE.replace('"mine"', '"../mine"'), "name: "),
         (BASE.replace('"garments"', "3"), r"data\.source: "),
         ("schema_version = 2\n" + BASE, "schema_version: "),

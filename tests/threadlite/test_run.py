@@ -35,7 +35,10 @@ parity_photos = 16
 [bench]
 rounds = 5
 """
-TIMED = ("epoch_seconds", "load_ms", "latencies_ms", "warmup_runs", "warnings")
+TIMED = (
+    "epoch_seconds", "feature_seconds", "fold_seconds", "load_ms", "latencies_ms", "warmup_runs",
+    "warnings",
+)  # fmt: skip
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw
 
 from train.approaches import Approach, Recipe
 from train.dataset import Dataset, Dirt, Photo
-from train.fit import Training
 from train.splits import split_photos
 from train.storage import digest_of, digest_of_file
+from train.training import Training
 
 SHAPES = ("disc", "frame", "stripe")
 

@@ -6,33 +6,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.train.small_network import Cut, CutAfter
 from train.artifact import HISTORY_NAME, open_artifact
 from train.checkpoint import LOG_NAME
 from train.errors import ArtifactError, ConfigError, DataError, WeightsError
-from train.fit import Training, load_sides, train_approach
+from train.fit import train_approach
 from train.keras_file import load_keras
 from train.metrics import weighted_f1
+from train.pixels import load_pixels
 from train.predict import predict
-from train.progress import Silent
+from train.splits import select
+from train.training import Training
 
 Make = Callable[..., Training]
 
 
-class Cut(Exception):
-    """Stands for the power going off."""
-
-
-class CutAfter(Silent):
-    """Ends the training right after it has said so many epochs."""
-
-    def __init__(self, epochs: int) -> None:
-        self.left = epochs
-
-    def say(self, line: str) -> None:
-        if line.startswith("epoch"):
-            self.left -= 1
-            if self.left == 0:
-                raise Cut
+def validation_score(training: Training, payload: Path) -> float:
+    """The weighted F1 of a stored network on the validation photos' pixels."""
+    photos = select(training.dataset.photos, training.split.validation)
+    pixels = load_pixels(photos, training.contract)
+    predictions = predict(load_keras(payload), pixels).argmax(axis=1)
+    return weighted_f1(training.rows().of_validation(), predictions.tolist(), 3)
 
 
 def test_training_learns_and_keeps_its_best_weights(shapes_training: Make, tmp_path: Path) -> None:
@@ -41,9 +35,7 @@ def test_training_learns_and_keeps_its_best_weights(shapes_training: Make, tmp_p
     history = json.loads((artifact.folder / HISTORY_NAME).read_text())
     scores = [epoch["validation_f1"] for epoch in history["epochs"]]
     assert max(scores) > 0.8  # chance is 0.33
-    sides = load_sides(training, Silent())
-    predictions = predict(load_keras(artifact.payload), sides.validation_pixels).argmax(axis=1)
-    kept = weighted_f1(sides.validation_truths, predictions.tolist(), 3)
+    kept = validation_score(training, artifact.payload)
     assert kept == pytest.approx(max(scores), abs=1e-9)
     assert not (tmp_path / "ck").exists()
 
@@ -93,10 +85,9 @@ def test_head_alone_is_fitted_to_frozen_features(shapes_training: Make, tmp_path
     training = shapes_training(epochs=0, head_first=True)
     artifact = train_approach(training, tmp_path / "net", checkpoints=tmp_path / "ck")
     history = json.loads((artifact.folder / HISTORY_NAME).read_text())
-    sides = load_sides(training, Silent())
-    predictions = predict(load_keras(artifact.payload), sides.validation_pixels).argmax(axis=1)
-    kept = weighted_f1(sides.validation_truths, predictions.tolist(), 3)
+    kept = validation_score(training, artifact.payload)
     assert kept == pytest.approx(history["head_validation_f1"])
+    assert history["head"].startswith("lda (")
     assert history["epochs"] == []
     assert kept > 0.5  # random features and a linear head: above chance, 0.33
 
@@ -155,7 +146,7 @@ def test_folder_in_the_way_is_kept(shapes_training: Make, tmp_path: Path) -> Non
 def test_empty_side_is_said(shapes_training: Make, tmp_path: Path) -> None:
     training = shapes_training()
     bare = training.split.model_copy(update={"validation": ()})
-    with pytest.raises(DataError, match="leave a side of the split empty"):
+    with pytest.raises(DataError, match="leave the validation side of the split empty"):
         train_approach(
             Training(**{**vars(training), "split": bare}),
             tmp_path / "net",

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.dataset import Photo
+from train.dataset import Dataset, Dirt, Photo
 from train.errors import ArtifactError, DataError
 from train.splits import (
     Split,
     SplitMethod,
     groups_of,
     read_split,
+    restrict_split,
     select,
     split_photos,
     write_split,
@@ -117,6 +118,34 @@ def test_split_reads_back(tmp_path: Path) -> None:
     write_split(tmp_path / "split.json", split)
     assert read_split(tmp_path / "split.json") == split
     assert json.loads((tmp_path / "split.json").read_text())["seed"] == 3
+
+
+def dataset_of(photos: list[Photo]) -> Dataset:
+    labels = tuple(sorted({photo.label for photo in photos}))
+    return Dataset(
+        name="made-up", photos=tuple(photos), labels=labels, fingerprint="0" * 64, dirt=Dirt()
+    )
+
+
+def test_a_restricted_split_keeps_every_photo_on_its_side() -> None:
+    photos = made_up_photos(400)
+    whole = split_photos(photos, method="grouped", seed=0)
+    kept = [photo for photo in photos if photo.label in ("Dress", "Hat")]
+    part = restrict_split(whole, dataset_of(kept))
+    ids = {photo.photo_id for photo in kept}
+    assert (part.method, part.seed) == ("grouped", 0)
+    for side in ("train", "validation", "test"):
+        assert getattr(part, side) == tuple(i for i in getattr(whole, side) if i in ids)
+    assert {*part.train, *part.validation, *part.test} == ids
+    assert restrict_split(whole, dataset_of(photos)) == whole
+
+
+def test_a_side_that_a_restriction_empties_is_refused() -> None:
+    photos = made_up_photos(40)
+    split = split_photos(photos, method="stratified", seed=0)
+    kept = select(photos, [*split.train, *split.test])
+    with pytest.raises(DataError, match="the validation side of the stratified split holds no"):
+        restrict_split(split, dataset_of(kept))
 
 
 def test_damaged_split_is_an_error(tmp_path: Path) -> None:

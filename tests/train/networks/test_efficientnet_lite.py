@@ -1,17 +1,14 @@
-"""The networks' graphs: shapes, names, operators, costs, and EfficientNet-Lite's arithmetic."""
+"""EfficientNet-Lite: its cost, its scaling, and its arithmetic against a reference in NumPy."""
 
-import functools
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.train.networks.counting import maccs_of
 from train.backend import keras
 from train.errors import ConfigError
-from train.networks import NETWORKS
-from train.networks.blocks import stage_of, stages_of
-from train.networks.custom_cnn import DEFAULT_IMAGE_SIZE, build_custom_cnn
 from train.networks.efficientnet_lite import (
     block_names,
     build_efficientnet_lite,
@@ -22,113 +19,6 @@ from train.torch_pickle import read_torch_weights
 from train.weights import load_weights, packaged_weights
 
 Floats = npt.NDArray[np.float64]
-
-# Operators that convert to one built-in operator of LiteRT and of ONNX each, in int8 too.
-ALLOWED_LAYERS = {
-    "InputLayer", "Rescaling", "Conv2D", "DepthwiseConv2D", "BatchNormalization", "ReLU", "Add",
-    "AveragePooling2D", "GlobalAveragePooling2D", "Dropout", "Dense", "Activation",
-}  # fmt: skip
-
-
-def maccs_of(model: Any) -> int:
-    """Return the multiplications of convolutions and dense layers for one picture."""
-    total = 0
-    for layer in model.layers:
-        kind = type(layer).__name__
-        if kind == "Conv2D":
-            rows, columns, entering, leaving = layer.kernel.shape
-            total += rows * columns * entering * leaving * int(np.prod(layer.output_shape[1:3]))
-        elif kind == "DepthwiseConv2D":
-            rows, columns, channels, _ = layer.depthwise_kernel.shape
-            total += rows * columns * channels * int(np.prod(layer.output_shape[1:3]))
-        elif kind == "Dense":
-            total += int(np.prod(layer.kernel.shape))
-    return total
-
-
-@functools.cache
-def small(network: str) -> Any:
-    """Return a network for 64 px and 5 classes, built once: no test changes it."""
-    return NETWORKS[network](image_size=64, classes=5)
-
-
-@pytest.mark.parametrize("network", NETWORKS)
-def test_graph_is_plain_and_named_as_agreed(network: str) -> None:
-    model = small(network)
-    assert {type(layer).__name__ for layer in model.layers} <= ALLOWED_LAYERS
-    names = [layer.name for layer in model.layers]
-    assert names[:2] == ["pixels", "rescale"]
-    assert names[-3:] == ["features", "logits", "probabilities"]
-    assert model.input_shape == (None, 64, 64, 3)
-    assert model.get_layer("features").output_shape[0] is None
-    assert len(model.get_layer("features").output_shape) == 2
-    assert model.output_shape == (None, 5)
-    for layer in model.layers:
-        if type(layer).__name__ == "Conv2D":
-            assert layer.groups == 1
-            assert not layer.use_bias
-        if layer.name != "pixels":
-            assert None not in layer.output_shape[1:]
-
-
-@pytest.mark.parametrize("network", NETWORKS)
-def test_output_is_a_distribution_over_classes(network: str) -> None:
-    pixels = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
-    probabilities = small(network)(pixels).numpy()
-    assert probabilities.dtype == np.float32
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-6)
-
-
-@pytest.mark.parametrize("network", NETWORKS)
-def test_every_layer_with_weights_but_the_classifier_is_in_a_stage(network: str) -> None:
-    model = small(network)
-    outside = [layer.name for layer in model.layers if layer.weights and not stage_of(layer.name)]
-    assert outside == ["logits"]
-    assert stages_of(model)[:2] == ("stem", "block1")
-
-
-@pytest.mark.parametrize(
-    ("network", "image_size"),
-    [("custom-cnn", 33), ("custom-cnn", 50), ("custom-cnn", 161), ("efficientnet-lite0", 49)],
-)
-def test_sizes_that_do_not_halve_evenly_still_build(network: str, image_size: int) -> None:
-    assert NETWORKS[network](image_size=image_size, classes=2).output_shape == (None, 2)
-
-
-@pytest.mark.parametrize(
-    ("name", "stage"),
-    [
-        ("stem_conv", "stem"),
-        ("stem_first_bn", "stem"),
-        ("block1a_depthwise", "block1"),
-        ("block12c_add", "block12"),
-        ("head_relu", "head"),
-        ("features", ""),
-        ("logits", ""),
-        ("rescale", ""),
-    ],
-)
-def test_stage_is_read_off_the_name(name: str, stage: str) -> None:
-    assert stage_of(name) == stage
-
-
-def test_custom_cnn_keeps_to_its_budget() -> None:
-    model = build_custom_cnn(classes=17)
-    assert model.input_shape == (None, DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE, 3)
-    assert DEFAULT_IMAGE_SIZE == 160
-    assert maccs_of(model) <= 150_000_000
-    assert 1_000_000 <= model.count_params() <= 3_000_000
-
-
-def test_custom_cnn_costs_what_the_table_says() -> None:
-    # Rows x columns x kernel x channels in x channels out. 160 px: 80, 40 | 40 | 20 | 10 | 5.
-    stem = 80 * 80 * 9 * 3 * 24 + 40 * 40 * 9 * 24 * 32
-    block1 = 2 * 40 * 40 * 9 * 32 * 32
-    block2 = 20 * 20 * (9 * 32 * 64 + 9 * 64 * 64 + 32 * 64)
-    block3 = 10 * 10 * (9 * 64 * 128 + 3 * 9 * 128 * 128 + 64 * 128)
-    block4 = 5 * 5 * (9 * 128 * 256 + 9 * 256 * 256 + 128 * 256)
-    model = build_custom_cnn(classes=17)
-    assert maccs_of(model) == stem + block1 + block2 + block3 + block4 + 256 * 17
 
 
 @pytest.mark.parametrize(
@@ -157,7 +47,7 @@ def test_scaling_keeps_first_and_last_group_and_rounds_to_eight() -> None:
 
 @pytest.mark.parametrize("kind", ["lite0", "lite2"])
 def test_every_name_of_the_torch_file_that_has_a_layer_here_has_one(kind: Any) -> None:
-    model = small(f"efficientnet-{kind}")
+    model = build_efficientnet_lite(kind, image_size=64, classes=5)
     layers = {layer.name for layer in model.layers if layer.weights}
     named = torch_names(kind)
     assert layers <= set(named.values())

@@ -1,0 +1,44 @@
+"""Confusion matrices as charts: which class is taken for which."""
+
+from bench.report_charts import COLOURS, Chart, finished
+from bench.report_crossval import CrossvalRow
+
+_CELL = 24  # rows of one class in a chart, in pixels
+
+
+def confusion_chart(row: CrossvalRow) -> Chart:
+    """Return the confusion matrix of all out-of-fold predictions: rows are true classes.
+
+    A cell's number counts photos; its depth is their share of the true class's photos.
+    """
+    import altair as alt
+
+    points: list[dict[str, object]] = [
+        {
+            "truth": truth,
+            "prediction": prediction,
+            "photos": count,
+            "share": round(count / max(sum(counts), 1), 4),
+        }
+        for truth, counts in zip(row.labels, row.confusion, strict=True)
+        for prediction, count in zip(row.labels, counts, strict=True)
+        if count
+    ]
+    axis = {"sort": list(row.labels), "scale": alt.Scale(domain=list(row.labels))}
+    base = alt.Chart(alt.Data(values=points)).encode(
+        x=alt.X("prediction:N", title="predicted", axis=alt.Axis(labelAngle=-50), **axis),
+        y=alt.Y("truth:N", title="true class", **axis),
+        tooltip=[
+            "truth:N",
+            "prediction:N",
+            "photos:Q",
+            alt.Tooltip("share:Q", format=".1%", title="of the true class"),
+        ],
+    )
+    depth = alt.Opacity("share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.08, 1]))
+    layers = [
+        base.mark_rect(color=COLOURS[0]).encode(opacity=depth),
+        base.mark_text(fontSize=9).encode(text="photos:Q"),
+    ]
+    height = max(_CELL * len(row.labels), 120)
+    return finished(alt.layer(*layers).properties(description=row.name, height=height))

@@ -1,0 +1,204 @@
+"""Cross-validations and classes in a report: rows, tables and confusion charts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.crossval import FoldScores, fold_scores
+from bench.record import CrossvalRecord, Record, of_kind
+from bench.report_format import as_count, as_f1, as_share, as_spread, as_whole
+from bench.report_layout import Table
+from bench.report_scores import score_of
+from bench.report_tables import Accuracies, VariantRow
+from bench.scores import Predicted, confusion_of, score_classes
+
+CROSSVAL_HEADERS = (
+    "approach", "split", "weights it began from", "photos", "folds", "views", "mean ± sd",
+    "F1 of the folds", "out of fold: weighted F1 [95 %]", "accuracy", "macro F1", "top 3",
+    "calibration error", "seconds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossvalRow:
+    """One cross-validation.
+
+    Attributes:
+        scores: of its folds, and of all out-of-fold predictions together.
+        seconds: wall time of features and folds.
+        confusion: photos of each label taken for which: ``[truth][prediction]``.
+    """
+
+    approach: str
+    split_method: str
+    dataset: str
+    weights_source: str
+    weights_coverage: float
+    photos: int
+    senders: int
+    folds: int
+    seed: int
+    views: int
+    seconds: float
+    scores: FoldScores
+    labels: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+    @property
+    def name(self) -> str:
+        """What a chart of it is called."""
+        return f"{self.approach}, {self.folds} {self.split_method} folds"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRow:
+    """One class as one approach recognised it.
+
+    Attributes:
+        judged_on: ``test`` or ``out of fold``.
+        photos: photos of the class among those judged.
+    """
+
+    judged_on: str
+    split_method: str
+    approach: str
+    label: str
+    photos: int
+    precision: float
+    recall: float
+    f1: float
+
+
+def crossval_rows(records: Sequence[Record]) -> tuple[CrossvalRow, ...]:
+    """Return one row for each cross-validation; of those made twice, the latest."""
+    return tuple(
+        CrossvalRow(
+            approach=one.approach,
+            split_method=one.split_method,
+            dataset=one.dataset,
+            weights_source=one.weights_source,
+            weights_coverage=one.weights_coverage,
+            photos=len(one.photo_ids),
+            senders=len(one.sender_names),
+            folds=one.folds,
+            seed=one.seed,
+            views=one.views,
+            seconds=one.train_seconds,
+            scores=fold_scores(one, pooled=score_of(one)),
+            labels=one.labels,
+            confusion=confusion_of(one),
+        )
+        for one in _latest(records)
+    )
+
+
+def crossval_table(rows: Sequence[CrossvalRow]) -> Table | None:
+    """Return the cross-validations, a row each."""
+    if not rows:
+        return None
+    return Table(
+        caption="Cross-validations",
+        headers=CROSSVAL_HEADERS,
+        rows=tuple(_cells(row) for row in rows),
+        words=3,
+    )
+
+
+def class_rows(
+    rows: Sequence[VariantRow], accuracies: Accuracies, records: Sequence[Record]
+) -> tuple[ClassRow, ...]:
+    """Return every class as every approach recognised it, on test photos and out of fold.
+
+    Args:
+        rows: the variants whose test photos are to count, at most one an approach and split.
+        accuracies: their predictions.
+        records: holds the cross-validations; of several of one approach the latest counts.
+    """
+    judged: dict[tuple[str, str, str], Predicted] = {}
+    for row in rows:
+        record = accuracies.of(row, "test")
+        if record:
+            judged["test", row.split_method, row.network] = record
+    for one in _latest(records):
+        judged["out of fold", one.split_method, one.approach] = one
+    return tuple(
+        ClassRow(
+            judged_on=where,
+            split_method=method,
+            approach=approach,
+            label=label,
+            photos=score.photos,
+            precision=score.precision,
+            recall=score.recall,
+            f1=score.f1,
+        )
+        for (where, method, approach), record in judged.items()
+        for label, score in zip(record.labels, score_classes(record), strict=True)
+    )
+
+
+def class_tables(rows: Sequence[ClassRow]) -> tuple[Table, ...]:
+    """Return the F1 of each class, approaches side by side where they know the same classes."""
+    approaches: dict[tuple[str, str, str], list[ClassRow]] = {}
+    for row in rows:
+        approaches.setdefault((row.judged_on, row.split_method, row.approach), []).append(row)
+    groups: dict[tuple[object, ...], list[list[ClassRow]]] = {}
+    for (where, method, _), classes in sorted(approaches.items(), key=_class_order):
+        photos = tuple((row.label, row.photos) for row in classes)
+        groups.setdefault((where, method, photos), []).append(classes)
+    return tuple(_class_table(columns) for columns in groups.values())
+
+
+def _class_order(found: tuple[tuple[str, str, str], list[ClassRow]]) -> tuple[object, ...]:
+    (where, method, approach), _ = found
+    return where != "test", method != "stratified", approach
+
+
+def _class_table(columns: Sequence[Sequence[ClassRow]]) -> Table:
+    first = columns[0]
+    order = sorted(range(len(first)), key=lambda number: (-first[number].photos, number))
+    where = "on the test photos" if first[0].judged_on == "test" else "out of fold"
+    return Table(
+        caption=f"F1 of each class {where}, {first[0].split_method} split",
+        headers=("class", "photos", *(classes[0].approach for classes in columns)),
+        rows=tuple(
+            (
+                first[number].label,
+                as_count(first[number].photos),
+                *(as_share(classes[number].f1) for classes in columns),
+            )
+            for number in order
+        ),
+    )
+
+
+def _latest(records: Sequence[Record]) -> list[CrossvalRecord]:
+    """Return the last cross-validation of each kind, stratified before grouped."""
+    found: dict[tuple[object, ...], CrossvalRecord] = {}
+    for one in of_kind(records, CrossvalRecord):
+        key = (
+            one.approach, one.split_method, one.folds, one.seed, one.dataset_fingerprint,
+            one.labels,
+        )  # fmt: skip
+        found.pop(key, None)  # so that the latest also comes last
+        found[key] = one
+    return sorted(found.values(), key=lambda one: (one.approach, one.split_method != "stratified"))
+
+
+def _cells(row: CrossvalRow) -> tuple[str, ...]:
+    scores, pooled = row.scores, row.scores.pooled
+    return (
+        row.approach,
+        row.split_method,
+        row.weights_source,
+        as_count(row.photos),
+        as_count(row.folds),
+        as_count(row.views),
+        as_spread(scores.mean, scores.deviation),
+        " ".join(as_share(f1) for f1 in scores.f1s),
+        as_f1(pooled),
+        as_share(pooled.accuracy),
+        as_share(pooled.macro_f1),
+        as_share(pooled.top3_accuracy),
+        as_share(pooled.calibration_error),
+        as_whole(row.seconds),
+    )

@@ -1,0 +1,235 @@
+"""From photos and a recipe to a trained network: weights, head first, then epochs.
+
+A network is trained from one side of a split, and validated on another where there is one. The
+frozen part of it is run once, see ``train.trunk``.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train.approaches import Recipe
+from train.artifact import WeightsOrigin
+from train.backend import keras, make_repeatable
+from train.checkpoint import EpochLog
+from train.errors import ConfigError
+from train.feeds import Feed, Indices, MapsFeed, PhotoFeed, Rows
+from train.heads import Head, fit_head
+from train.hub_network import HUB_LAYER
+from train.loop import Trainer, train_epochs
+from train.metrics import weighted_f1
+from train.pixels import load_pixels
+from train.predict import Outputs
+from train.progress import Progress
+from train.splits import groups_of
+from train.training import CROP_MARGIN, Training
+from train.trunk import cut, end_of_frozen, frozen_maps, larger
+from train.weights import (
+    describe_origin,
+    has_published_weights,
+    network_with_weights,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A trained network and how it came about.
+
+    Attributes:
+        model: the whole network, from pixels to probabilities.
+        recipe: by which it was trained: from scratch where the weights could not be had.
+        origin: what its weights began from.
+        head: fitted to frozen features; ``None`` where none was.
+        head_validation_f1: of that head on the validation photos; ``None`` without.
+        log: one entry an epoch.
+        runtime: what ran the frozen layers; empty where nothing was computed once.
+        frozen_seconds: what computing their maps took, when they were computed.
+        head_seconds: what choosing and fitting the head took.
+        trainable_parameters: of the epochs, or of the head where there were none.
+        predict: from indices of the dataset's photos to probabilities, by frozen maps.
+    """
+
+    model: Any
+    recipe: Recipe
+    origin: WeightsOrigin
+    head: Head | None
+    head_validation_f1: float | None
+    log: tuple[EpochLog, ...]
+    runtime: str
+    frozen_seconds: float
+    head_seconds: float
+    trainable_parameters: int
+    predict: Callable[[Indices], Outputs]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _HeadFirst:
+    head: Head
+    validation_f1: float | None
+    model: Any
+    runtime: str
+    seconds: float
+    head_seconds: float
+    predict: Callable[[Indices], Outputs]
+
+
+def fit_network(training: Training, *, checkpoints: Path, progress: Progress) -> Fitted:
+    """Train a network, going on from ``checkpoints`` where a training was cut off.
+
+    Raises:
+        ConfigError: the recipe does not fit the photos, or the loss is no longer a number.
+        DataError: a side of the split is empty, or a photo cannot be decoded.
+        WeightsError: the weights cannot be read or do not match.
+    """
+    make_repeatable(training.seed)
+    rows = training.rows()
+    model, origin = network_with_weights(
+        training.approach.network,
+        image_size=training.recipe.image_size,
+        classes=rows.classes,
+        source=training.weights,
+    )
+    for line in describe_origin(origin):
+        progress.say(f"{training.name}: {line}")
+    training = _with_what_there_is(training, origin, progress)
+    recipe = training.recipe
+    first = _fit_head_first(training, model, rows, progress) if recipe.head_first else None
+    if not recipe.epochs:
+        assert first is not None  # the recipe says so
+        return _head_alone(first, origin, recipe)
+    freeze(model, recipe)
+    feed, learning, runtime, seconds = _feed(training, model, rows, progress)
+    trainer = Trainer(learning, feed, recipe, seed=training.seed)
+    log = train_epochs(trainer, checkpoints, key=training.key, progress=progress)
+    return Fitted(
+        model=model,
+        recipe=recipe,
+        origin=origin,
+        head=first.head if first else None,
+        head_validation_f1=first.validation_f1 if first else None,
+        log=log,
+        runtime=runtime or (first.runtime if first else ""),
+        frozen_seconds=seconds + (first.seconds if first else 0.0),
+        head_seconds=first.head_seconds if first else 0.0,
+        trainable_parameters=_count(learning.trainable_weights),
+        predict=trainer.predict,
+    )
+
+
+def freeze(model: Any, recipe: Recipe) -> None:
+    """Freeze the layers whose names begin with ``recipe.frozen``, and BatchNorm if asked.
+
+    Raises:
+        ConfigError: a prefix names no layer.
+    """
+    names = [layer.name for layer in model.layers]
+    prefixes = (HUB_LAYER,) if HUB_LAYER in names else recipe.frozen  # a closed box is one layer
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            raise ConfigError(f"frozen prefix {prefix!r} names no layer of {model.name}")
+    for layer in model.layers:
+        norm = isinstance(layer, keras().layers.BatchNormalization)
+        layer.trainable = not (
+            layer.name.startswith(prefixes) or (norm and recipe.freeze_batch_norm)
+        )
+
+
+def _with_what_there_is(training: Training, origin: WeightsOrigin, progress: Progress) -> Training:
+    """Return the training, from scratch where there is nothing to freeze or to fit a head to."""
+    recipe = training.recipe
+    begins_from_weights = bool(recipe.frozen) or recipe.head_first
+    network = training.approach.network
+    if origin.loaded_parameters or not begins_from_weights or not has_published_weights(network):
+        return training
+    progress.say(
+        f"{training.name}: no weights to begin from ({origin.source}): every layer is trained"
+        f" from scratch, {recipe.scratch_epochs} epochs"
+    )
+    return replace(training, approach=replace(training.approach, recipe=recipe.from_scratch()))
+
+
+def _feed(
+    training: Training, model: Any, rows: Rows, progress: Progress
+) -> tuple[Feed, Any, str, float]:
+    """Return what feeds the loop, the part of ``model`` that learns, and how it was frozen."""
+    recipe = training.recipe
+    if recipe.cached_views:
+        trunk, learning = cut(model, end_of_frozen(model))
+        maps = frozen_maps(trunk, training.views, views=recipe.cached_views, progress=progress)
+        feed = MapsFeed(rows, views=maps.views, recipe=recipe, seed=training.seed)
+        return feed, learning, maps.runtime, maps.seconds
+    photos = training.dataset.photos
+    progress.begin("decoding photos", 2 * len(photos))
+    contracts = (larger(training.contract, CROP_MARGIN), training.contract)
+    large, plain = (load_pixels(photos, each, advance=progress.advance) for each in contracts)
+    return (
+        PhotoFeed(rows, large=large, plain=plain, recipe=recipe, seed=training.seed),
+        model,
+        "",
+        0.0,
+    )
+
+
+def _fit_head_first(training: Training, model: Any, rows: Rows, progress: Progress) -> _HeadFirst:
+    """Fit the head to the frozen network's features and put it into ``model``."""
+    recipe, dataset = training.recipe, training.dataset
+    backbone, _ = cut(model, "features")
+    maps = frozen_maps(backbone, training.views, views=recipe.head_views, progress=progress)
+    photos = [dataset.photos[row] for row in rows.train]
+    begin = time.perf_counter()
+    head = fit_head(
+        np.concatenate([view[rows.train] for view in maps.views]).astype(np.float32),
+        rows.of_train(),
+        groups_of(photos, training.split.method),
+        classes=rows.classes,
+        candidates=recipe.heads,
+        seed=training.seed,
+        photo=np.tile(np.arange(len(rows.train)), len(maps.views)),
+    )
+
+    head_seconds = time.perf_counter() - begin
+
+    def predict(chosen: Indices) -> Outputs:
+        return head.predict_proba(maps.views[0][chosen].astype(np.float32)).astype(np.float32)
+
+    score = None
+    if len(rows.validation):
+        predictions = predict(rows.validation).argmax(axis=1).tolist()
+        score = weighted_f1(rows.of_validation(), predictions, rows.classes)
+    progress.say(
+        f"head on frozen features: {head}" + (f", validation {score:.3f}" if score else "")
+    )
+    return _HeadFirst(
+        head=head,
+        validation_f1=score,
+        model=head.put_into(model),
+        runtime=maps.runtime,
+        seconds=maps.seconds,
+        head_seconds=head_seconds,
+        predict=predict,
+    )
+
+
+def _head_alone(first: _HeadFirst, origin: WeightsOrigin, recipe: Recipe) -> Fitted:
+    layers = [layer for layer in first.model.layers if layer.name in ("hidden", "logits")]
+    return Fitted(
+        model=first.model,
+        recipe=recipe,
+        origin=origin,
+        head=first.head,
+        head_validation_f1=first.validation_f1,
+        log=(),
+        runtime=first.runtime,
+        frozen_seconds=first.seconds,
+        head_seconds=first.head_seconds,
+        trainable_parameters=sum(_count(layer.weights) for layer in layers),
+        predict=first.predict,
+    )
+
+
+def _count(variables: Sequence[Any]) -> int:
+    return sum(int(np.prod(variable.shape)) for variable in variables)
