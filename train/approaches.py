@@ -151,7 +151,7 @@ _RESNET_V2 = _RESNET.model_copy(update={"head_first": False, "freeze_batch_norm"
 _LITE = Recipe(
     image_size=224,
     head_first=True,
-    epochs=6,
+    epochs=8,
     learning_rate=5e-4,
     head_rate=4.0,
     frozen=("stem", "block1", "block2", "block3", "block4", "block5"),

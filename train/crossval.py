@@ -38,7 +38,7 @@ class CrossValidation:
         method: how the folds are made.
         folds: how many.
         seed: of the folds and of every training.
-        weights: as of ``train.fitting.Training``.
+        weights: as of ``train.training.Training``.
     """
 
     name: str

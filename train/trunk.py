@@ -10,11 +10,13 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 from pydantic import BaseModel, ConfigDict
 
 from train.augment import AugmentConfig, augment
@@ -22,10 +24,11 @@ from train.backend import keras, tensorflow
 from train.dataset import Photo
 from train.errors import ConfigError
 from train.forward import Forward, forward_of
-from train.pixels import PixelContract, Pixels, load_pixels
+from train.pixels import DECODER_VERSION, PixelContract, Pixels, load_pixels
 from train.progress import Progress
 from train.storage import cache_folder, digest_of, whole_file, write_array, write_text
 
+VIEWS_VERSION = 1  # to be raised when ``augment`` gives other views of the same seed
 StoredMaps = npt.NDArray[np.float16]
 _BATCH = 32
 _SAMPLES = 8
@@ -159,6 +162,7 @@ def _key(trunk: Any, source: PhotoViews) -> str:
         [
             _structure(trunk),
             weights.hexdigest(),
+            [DECODER_VERSION, PIL.__version__, VIEWS_VERSION, version("ai-edge-litert")],
             source.contract.model_dump_json(),
             *(photo.sha256 for photo in source.photos),
         ]
