@@ -39,10 +39,11 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup  ## train, optimize, deploy, bench and report on the rendered garments
 	@$(BIN)/threadlite run plans/demo.toml
 
-results: setup  ## run plans/clothing.toml on DATA and land its results in docs/ and README.md
+PLAN ?= plans/clothing.toml
+results: setup  ## run PLAN (plans/clothing.toml) on DATA and land its results in docs/ and README.md
 	@test -n "$(DATA)" || { echo "name the photos: make results DATA=PATH" >&2; exit 2; }
-	@$(BIN)/threadlite run plans/clothing.toml --data "$(DATA)"
-	@$(BIN)/python docs/results/publish.py runs/clothing plans/clothing.toml
+	@$(BIN)/threadlite run $(PLAN) --data "$(DATA)" --out runs/$(basename $(notdir $(PLAN)))
+	@$(BIN)/python docs/results/publish.py runs/$(basename $(notdir $(PLAN))) $(PLAN)
 
 test: setup  ## the tests that CI runs
 	@$(BIN)/python -m pytest -m "not slow"

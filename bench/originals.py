@@ -22,6 +22,8 @@ ORIGINALS: dict[str, Original] = {
     "custom-cnn": Original(f1=0.66),
     "resnet50-17": Original(f1=0.61),
     "resnet50-10": Original(f1=0.70),
+    "resnet50-v2-17": Original(f1=0.61),  # stands in for v1 where its weights cannot be had
+    "resnet50-v2-10": Original(f1=0.70),
     "convnext-tiny": Original(f1=0.90, five_fold_f1=0.88),
 }
 

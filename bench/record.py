@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bench.record_base import MeasurementRecord
+from bench.record_layers import LayerTimesRecord
 from bench.record_predictions import AccuracyRecord, CrossvalRecord
 from bench.record_training import TrainingRecord
 from train.errors import DataError
@@ -20,7 +21,8 @@ from train.storage import write_text
 
 __all__ = [
     "AccuracyRecord", "CostRecord", "CrossvalRecord", "EnvironmentRecord", "FailureRecord",
-    "LatencyRecord", "MeasurementRecord", "ParityRecord", "Record", "TrainingRecord",
+    "LatencyRecord", "LayerTimesRecord",
+    "MeasurementRecord", "ParityRecord", "Record", "TrainingRecord",
     "VerdictRecord", "of_kind", "read_records", "to_line", "write_records",
 ]  # fmt: skip
 
@@ -51,11 +53,24 @@ class EnvironmentRecord(BaseModel):
 
 
 class CostRecord(MeasurementRecord):
-    """What a variant weighs, counted and not timed. One MACC is two FLOPs."""
+    """What a variant weighs, counted and not timed. One MACC is two FLOPs.
+
+    Attributes:
+        maccs: multiply-accumulates of one call.
+        parameters: weights of the Keras network, trained or not.
+        activation_bytes: outputs of all its layers together; ``None`` in records of before.
+        receptive_field: pixels that the last maps see, along the longer axis; ``None`` where
+            there are no maps, and in records of before.
+        uncounted: layers whose MACCs are not known, by kind.
+        file_bytes: size of the variant's own file.
+        gzip_bytes: size of it compressed.
+    """
 
     kind: Literal["cost"] = "cost"
     maccs: int
     parameters: int
+    activation_bytes: int | None = None
+    receptive_field: int | None = None
     uncounted: dict[str, int]
     file_bytes: int
     gzip_bytes: int
@@ -151,6 +166,7 @@ Record = Annotated[
     | CostRecord
     | AccuracyRecord
     | LatencyRecord
+    | LayerTimesRecord
     | ParityRecord
     | VerdictRecord
     | FailureRecord,

@@ -11,7 +11,14 @@ from bench.report_approaches import (
     approach_table,
     judged_variants,
 )
-from bench.report_charts import Chart, colour_scale, curve_chart, drawable, latency_chart
+from bench.report_charts import (
+    Chart,
+    colour_scale,
+    curve_chart,
+    drawable,
+    latency_chart,
+    loss_chart,
+)
 from bench.report_choice import Choice, choose
 from bench.report_confusions import confusion_chart
 from bench.report_crossval import (
@@ -157,15 +164,15 @@ def _pictures(
 
 
 def _curves(trainings: Sequence[TrainingRecord], colours: Chart) -> tuple[Chart, ...]:
-    drawn = [training for training in trainings if training.validation_f1s]
-    return tuple(
-        curve_chart(
-            [training for training in drawn if training.split_method == method],
-            colours,
-            f"Learning curves, {method} split",
-        )
-        for method in sorted({training.split_method for training in drawn})
-    )
+    charts = []
+    drawn = [training for training in trainings if training.train_losses]
+    for method in sorted({training.split_method for training in drawn}):
+        of_method = [training for training in drawn if training.split_method == method]
+        charts += [
+            curve_chart(of_method, colours, f"Validation F1 by epoch, {method} split"),
+            loss_chart(of_method, colours, f"Training loss by epoch, {method} split"),
+        ]
+    return tuple(charts)
 
 
 def _verdicts(records: Sequence[Record]) -> list[str]:

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeAlias
 
+from threadlite import cost, gate, verify
+from threadlite.devices import add_device
 from threadlite.options import (
     add_approach,
     add_columns,
@@ -16,6 +18,8 @@ from threadlite.options import (
     add_threads,
 )
 
+OWN_MODULES = {"gate": gate, "cost": cost, "verify": verify}
+"""Commands that are a module of their own: ``add_parser`` and ``run``."""
 EPILOG = """\
 from photos to phone:
   threadlite run plans/demo.toml           everything, on the rendered garments
@@ -26,6 +30,9 @@ from photos to phone:
   threadlite optimize int8 net --format tflite --data PHOTOS --out net-int8
   threadlite deploy net-int8 --parent net --data PHOTOS --out bundle
   threadlite bench net net-int8 --data PHOTOS --out records.jsonl
+  threadlite gate records.jsonl --max-f1-drop 0.01 --max-latency-ratio 0.5
+  threadlite cost net --layers
+  threadlite deploy verify bundle
   threadlite report records.jsonl --out report
 """
 
@@ -40,12 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when all went well, 1 when the input cannot serve, 2 for wrong usage, 130 when
         interrupted.
     """
-    arguments = build_parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:2] == ["deploy", "verify"]:  # verify is the check of what deploy has made
+        words = words[1:]
+    arguments = build_parser().parse_args(words)
     from threadlite import commands
     from train.errors import ThreadliteError
 
+    own = OWN_MODULES.get(arguments.command)
     try:
-        status: int = getattr(commands, arguments.command)(arguments)
+        status: int = (own.run if own else getattr(commands, arguments.command))(arguments)
         sys.stdout.flush()
     except ThreadliteError as error:
         sys.stderr.write(f"threadlite: {error}\n")
@@ -81,6 +92,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_optimize(commands)
     _add_deploy(commands)
     _add_bench(commands)
+    gate.add_parser(commands)
+    cost.add_parser(commands)
+    verify.add_parser(commands)
     _add_report(commands)
     _add_classify(commands)
     _add_run(commands)
@@ -187,9 +201,13 @@ def _add_bench(commands: _Commands) -> None:
     parser.add_argument(
         "--rounds", type=int, default=20, help="turns of five timed calls each (default: 20)"
     )
+    parser.add_argument(
+        "--layers", action="store_true", help="with --device: also time every operator"
+    )
     add_source(parser, required=False)
     add_columns(parser)
     add_threads(parser)
+    add_device(parser)
 
 
 def _add_report(commands: _Commands) -> None:

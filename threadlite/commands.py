@@ -1,6 +1,7 @@
 """What each command does, once its words are read."""
 
 import shlex
+import shutil
 import sys
 from argparse import Namespace
 from dataclasses import replace
@@ -52,12 +53,13 @@ def train(arguments: Namespace) -> int:
             seed=arguments.seed,
             weights=arguments.weights,
         )
-        checkpoints = arguments.out.parent / f".training-{arguments.out.name}"
+        begun = arguments.out.parent / f".training-{arguments.out.name}"
         busy = f"{arguments.out}: another threadlite trains it; wait for it to end"
-        with only_process(checkpoints.with_name(f"{checkpoints.name}.lock"), busy):
+        with only_process(begun.with_name(f"{begun.name}.lock"), busy):
             artifact = train_approach(
-                training, arguments.out, checkpoints=checkpoints, progress=display
+                training, arguments.out, checkpoints=begun / training.key[:16], progress=display
             )
+            shutil.rmtree(begun, ignore_errors=True)  # with other settings' that were given up
     _tell(f"{artifact.manifest.variant} in {arguments.out}")
     return 0
 
@@ -129,10 +131,12 @@ def deploy(arguments: Namespace) -> int:
 def bench(arguments: Namespace) -> int:
     """Measure variants and write their records."""
     from threadlite.benching import bench_artifacts
+    from threadlite.devices import bench_on_device
 
     _require_new(arguments.out)
+    measure = bench_on_device if arguments.device else bench_artifacts
     with Display() as display:
-        count = bench_artifacts(arguments, display)
+        count = measure(arguments, display)
     _tell(f"{count} records in {arguments.out}")
     return 0
 

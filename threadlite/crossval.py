@@ -5,7 +5,14 @@ from pathlib import Path
 
 from bench.crossval import crossval_record, fold_scores
 from bench.environment import describe_environment
-from bench.record import CrossvalRecord, Record, write_records
+from bench.record import (
+    CrossvalRecord,
+    EnvironmentRecord,
+    Record,
+    of_kind,
+    read_records,
+    write_records,
+)
 from threadlite.workspace import Workspace, step_key
 from train.approaches import Approach
 from train.crossval import CrossValidation, cross_validate
@@ -64,6 +71,7 @@ def run_crossval(
         records += crossval_records(
             task, workspace, machine=environment.environment, progress=progress
         )
+    records = _with_earlier(folder / RECORDS_NAME, records)
     write_records(folder / RECORDS_NAME, records)
     report = _report(records, workspace, name)
     return (
@@ -71,6 +79,20 @@ def run_crossval(
         f"records: {folder / RECORDS_NAME}",
         f"report:  {report}",
     )
+
+
+def _with_earlier(path: Path, made: Sequence[Record]) -> list[Record]:
+    """Return ``made`` after the cross-validations in ``path`` that it does not do anew."""
+    earlier = read_records(path)[0] if path.exists() else []
+    again = {(one.approach, one.split_method) for one in of_kind(made, CrossvalRecord)}
+    kept = [
+        one
+        for one in of_kind(earlier, CrossvalRecord)
+        if (one.approach, one.split_method) not in again
+    ]
+    machines = {one.environment for one in kept} - {one.environment for one in made}
+    told_of = [one for one in of_kind(earlier, EnvironmentRecord) if one.environment in machines]
+    return [*told_of, *kept, *made]
 
 
 def crossval_records(

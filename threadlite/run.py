@@ -11,14 +11,15 @@ from bench.environment import describe_environment
 from bench.record import FailureRecord, ParityRecord, Record, of_kind, write_records
 from deploy.parity import Parity, require_parity
 from deploy.runtime import runtime_for
-from threadlite.plan import Plan
+from threadlite.plan import ApproachSection, Plan
 from threadlite.steps import Steps
-from threadlite.workspace import Workspace, step_key
+from threadlite.workspace import Workspace, digests_of, step_key
 from train.artifact import Artifact
-from train.errors import ConversionError, ParityError, RuntimeFailure
+from train.errors import ConversionError, ParityError, RuntimeFailure, WeightsError
 from train.progress import Progress
 from train.sources import open_dataset
-from train.storage import digest_of, digest_of_file, only_process, require_writable
+from train.splits import Split, SplitMethod
+from train.storage import digest_of, only_process, require_writable
 from train.variant import Format
 
 RECORDS_NAME = "records.jsonl"
@@ -111,15 +112,14 @@ def _run_alone(
         for section in plan.approaches:
             if section.splits is not None and method not in section.splits:
                 continue
-            artifact = steps.train(section, split)
-            run.take(steps.training_record(artifact))
-            run.make_variants(artifact)
+            run.train(section, split)
     for section in plan.approaches:
         for method in section.crossval:
-            run.take(steps.crossval(section, method))
+            run.crossval(section, method)
     if run.variants:
         run.take(steps.latency(run.variants))
         run.take(steps.verdicts(run.variants, run.records))
+    run.bundle()
     workspace.forget_checkpoints()
     records = workspace.folder / RECORDS_NAME
     write_records(records, run.records)
@@ -137,14 +137,37 @@ class _Run:
     steps: Steps
     records: list[Record]
     variants: list[Artifact] = field(default_factory=list)
+    sound: dict[str, list[Artifact]] = field(default_factory=dict)
     bundles: list[Path] = field(default_factory=list)
 
     def take(self, made: Sequence[Record]) -> None:
         """Keep records, in order."""
         self.records.extend(made)
 
+    def bundle(self) -> None:
+        """Write a bundle for each technique of each network, with what was measured of it."""
+        for name, variants in self.sound.items():
+            self.bundles.append(self.steps.bundle(name, variants, self.records))
+
+    def train(self, section: ApproachSection, split: Split) -> None:
+        """Train a network and make its variants; weights that cannot serve become a record."""
+        try:
+            artifact = self.steps.train(section, split)
+        except WeightsError as error:
+            self.take([self.steps.failure(error, section.called, split.method)])
+            return
+        self.take(self.steps.training_record(artifact))
+        self.make_variants(artifact)
+
+    def crossval(self, section: ApproachSection, method: SplitMethod) -> None:
+        """Cross-validate an approach; weights that cannot serve become a record."""
+        try:
+            self.take(self.steps.crossval(section, method))
+        except WeightsError as error:
+            self.take([self.steps.failure(error, section.called, method)])
+
     def make_variants(self, parent: Artifact) -> None:
-        """Make and judge every variant of a trained network, and bundle those that pass."""
+        """Make and judge every variant of a trained network; those that pass are bundled."""
         plan = self.steps.plan
         makers: dict[str, Callable[[Format], Artifact]] = {
             "float": partial(self.steps.export, parent),
@@ -162,7 +185,7 @@ class _Run:
             if passed:
                 method = parent.manifest.split.method
                 name = f"{parent.manifest.name.network}.{label}.{method}"
-                self.bundles.append(self.steps.bundle(name, passed))
+                self.sound[name] = passed
 
     def _attempt(
         self, parent: Artifact, label: str, target: Format, make: Callable[[Format], Artifact]
@@ -179,8 +202,17 @@ class _Run:
                     self.take(self.steps.accuracy(variant, side))
                 self.variants.append(variant)
         except (ConversionError, RuntimeFailure, ParityError) as error:
-            name = parent.manifest.name
-            self.take([self.steps.failure(error, parent, f"{name.network}.{label}.{target}")])
+            manifest = parent.manifest
+            self.take(
+                [
+                    self.steps.failure(
+                        error,
+                        f"{manifest.name.network}.{label}.{target}",
+                        manifest.split.method,
+                        network=manifest.payload_sha256,
+                    )
+                ]
+            )
             return None
         return variant
 
@@ -194,10 +226,10 @@ def _require(judged: Sequence[Record]) -> None:
 def _report(plan: Plan, steps: Steps, records: Sequence[Record], command: str) -> Path:
     """Write the report, unless the one of these records is there."""
     lines = digest_of([record.model_dump(mode="json") for record in records])
-    templates = {
-        path.name: digest_of_file(path) for path in sorted(TEMPLATES.iterdir()) if path.is_file()
-    }
-    inputs = {"records": lines, "title": plan.title, "command": command, "templates": templates}
+    inputs = {
+        "records": lines, "title": plan.title, "command": command,
+        "templates": digests_of(TEMPLATES),
+    }  # fmt: skip
     key = step_key("bench.report", inputs)
 
     def make(folder: Path) -> None:

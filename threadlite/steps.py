@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import deploy
 from bench.record import (
     EnvironmentRecord,
     FailureRecord,
@@ -16,9 +17,10 @@ from deploy.runtime import runtime_for
 from optimize.techniques import TECHNIQUES
 from threadlite.code import code_digest
 from threadlite.crossval import crossval_records
+from threadlite.evidence import evidence_of
 from threadlite.plan import ApproachSection, Plan
 from threadlite.variants import identity_of, optimize_artifact, parity_ids
-from threadlite.workspace import Workspace, step_key
+from threadlite.workspace import Workspace, digests_of, step_key
 from train.artifact import Artifact
 from train.crossval import CrossValidation
 from train.dataset import Dataset, Photo, restrict
@@ -38,6 +40,8 @@ from train.splits import (
 from train.storage import digest_of, whole_file
 from train.training import Training
 from train.variant import Format
+
+SNIPPETS = Path(deploy.__file__).parent / "snippets"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,25 +236,33 @@ class Steps:
         inputs = {"records": digest_of([record.model_dump(mode="json") for record in records])}
         return self.workspace.records("verdicts", step_key("bench.verdict", inputs), make)
 
-    def bundle(self, name: str, variants: Sequence[Artifact]) -> Path:
-        """Write the folder that an app takes."""
+    def bundle(self, name: str, variants: Sequence[Artifact], records: Sequence[Record]) -> Path:
+        """Write the folder that an app takes, with what ``records`` measured of its variants."""
+        evidence = evidence_of(variants, records)
         key = step_key(
-            "deploy.bundle", {"variants": [identity_of(variant) for variant in variants]}
+            "deploy.bundle",
+            {
+                "variants": [identity_of(variant) for variant in variants],
+                "evidence": {digest: asdict(found) for digest, found in evidence.items()},
+                "templates": digests_of(SNIPPETS),
+            },
         )
 
         def make(folder: Path) -> None:
             from deploy.bundle import write_bundle
 
-            write_bundle(variants, folder)
+            write_bundle(variants, folder, evidence=evidence)
 
         return self.workspace.only_folder(f"bundles/{name}", key, make)
 
-    def failure(self, error: ThreadliteError, parent: Artifact, name: str) -> FailureRecord:
-        """Return the record of a variant that could not be made or judged."""
+    def failure(
+        self, error: ThreadliteError, name: str, method: SplitMethod, *, network: str = ""
+    ) -> FailureRecord:
+        """Return the record of a variant or a network that could not be made or judged."""
         return FailureRecord(
             variant=name,
-            network_sha256=parent.manifest.payload_sha256,
-            split_method=parent.manifest.split.method,
+            network_sha256=network,
+            split_method=method,
             environment=self._machine,
             stage=type(error).__name__,
             reason=without_paths(str(error)),

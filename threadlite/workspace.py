@@ -16,6 +16,7 @@ from train.artifact import Artifact, library_versions, open_artifact
 from train.storage import (
     PARTIAL_PREFIX,
     digest_of,
+    digest_of_file,
     plain_write_errors,
     remove_partials,
     write_text,
@@ -33,6 +34,11 @@ def step_key(module: str, inputs: dict[str, Any]) -> str:
     """
     whole = {"inputs": inputs, "code": code_digest(module), "versions": library_versions()}
     return digest_of(whole)[:_KEY_LENGTH]
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    """Return the digest of each file of ``folder``: templates are part of a step, as code is."""
+    return {path.name: digest_of_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -213,10 +213,13 @@ APPROACHES: dict[str, Approach] = {
     ),
     "mobilenet-v2": Approach(
         network="mobilenet-v2",
-        recipe=_LITE.model_copy(
-            update={"frozen": ("stem", *(f"block{number}" for number in range(1, 6)))}
-        ),
+        recipe=_LITE,
         about="MobileNetV2, likewise",
+    ),
+    "mobilenet-v2-half": Approach(
+        network="mobilenet-v2-0.5",
+        recipe=_LITE,
+        about="MobileNetV2 of half the width, likewise",
     ),
     "lite-trio": Approach(
         network="lite-trio",

@@ -16,12 +16,13 @@ from train.approaches import Recipe
 from train.artifact import WeightsOrigin
 from train.backend import keras, make_repeatable
 from train.checkpoint import EpochLog
-from train.errors import ConfigError
+from train.errors import ConfigError, WeightsError
 from train.feeds import Feed, Indices, MapsFeed, PhotoFeed, Rows
 from train.heads import Head, fit_head
 from train.hub_network import HUB_LAYER
 from train.loop import Trainer, train_epochs
 from train.metrics import weighted_f1
+from train.networks.blocks import HEAD_LAYER
 from train.pixels import load_pixels
 from train.predict import Outputs
 from train.progress import Progress
@@ -143,13 +144,34 @@ def _with_what_there_is(training: Training, origin: WeightsOrigin, progress: Pro
     recipe = training.recipe
     begins_from_weights = bool(recipe.frozen) or recipe.head_first
     network = training.approach.network
-    if origin.loaded_parameters or not begins_from_weights or not has_published_weights(network):
+    if not begins_from_weights or not has_published_weights(network):
+        return training
+    if origin.loaded_parameters:
+        _require_frozen_loaded(training, origin)
         return training
     progress.say(
         f"{training.name}: no weights to begin from ({origin.source}): every layer is trained"
         f" from scratch, {recipe.scratch_epochs} epochs"
     )
     return replace(training, approach=replace(training.approach, recipe=recipe.from_scratch()))
+
+
+def _require_frozen_loaded(training: Training, origin: WeightsOrigin) -> None:
+    """Refuse to freeze layers that the weights did not cover.
+
+    Raises:
+        WeightsError: there are some.
+    """
+    recipe = training.recipe
+    random = [name for name in origin.random_variables if not name.startswith(HEAD_LAYER)]
+    if not recipe.head_first:  # features of the whole network are used as they were loaded
+        random = [name for name in random if name.startswith(recipe.frozen)]
+    if random:
+        raise WeightsError(
+            f"{training.name}: {len(random)} variables that are used as loaded would stay random"
+            f" (first: {random[0]}), for {origin.source} does not cover them; give --weights FILE"
+            " that does, or change frozen and head_first"
+        )
 
 
 def _feed(

@@ -1,40 +1,30 @@
 """Models of TensorFlow Hub: found, checked, and opened as a feature extractor.
 
 A handle is a folder with a SavedModel, an address on tfhub.dev, or its short form
-``publisher/model/version``. What was downloaded before is taken from ``TFHUB_CACHE_DIR``, laid out
-as TensorFlow Hub does, or from the user's own cache; so it works offline.
-Behind the handle may stand ``#`` and what the model takes its pixels as. The ConvNeXt extractors
-of sayakpaul take pixels from which ImageNet's mean was taken and divided by its deviation, in units
-of [0, 255]; the convention of TensorFlow Hub is [0, 1].
+``publisher/model/version``; ``hub_download`` brings those.
+Behind the handle may stand ``#`` and what the model takes its pixels as, or ``layer`` for a model
+that is to stay a ``hub.KerasLayer`` although it might be opened into a graph of ours, or both:
+``publisher/model/version#unit,layer``. The convention of TensorFlow Hub is [0, 1]; the ConvNeXt
+extractors of sayakpaul take pixels in units of [0, 255] from which ImageNet's mean was taken, and
+divided by its deviation.
 Sources: https://www.tensorflow.org/hub/common_signatures/images;
 https://github.com/sayakpaul/ConvNeXt-TF (notebooks/finetune.ipynb).
 """
 
-import hashlib
-import os
-import shutil
-import tarfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from train.backend import keras, tensorflow
 from train.chatter import native_chatter_hidden
-from train.errors import ArtifactError, DataError, UsageError, WeightsError
-from train.fetch import FetchConfig, fetch, forget
+from train.errors import UsageError, WeightsError
+from train.hub_download import GRAPH_FILE, downloaded
 from train.hub_safety import require_harmless
-from train.keras_weights import OFFLINE_VARIABLE, downloads_are_off
 from train.networks.convnext import COLOUR_DEVIATION, MEAN_COLOUR
-from train.storage import cache_folder, digest_of, digest_of_file, whole_folder
+from train.storage import digest_of, digest_of_file
 
 DEFAULT_HANDLE = "sayakpaul/convnext_tiny_1k_224_fe/1"
-HUB_ADDRESS = "https://tfhub.dev/"
-CACHE_VARIABLE = "TFHUB_CACHE_DIR"
-MAX_MODEL_BYTES = 2 * 1024**3
-_SPARE_BYTES = 200_000_000
-_IMPATIENT = FetchConfig(connect_seconds=5.0, stall_seconds=15.0, attempts=1)
-
+STAYS_LAYER = "layer"
 INPUTS: dict[str, tuple[list[float], list[float]]] = {
     "imagenet": (
         [1 / deviation for deviation in COLOUR_DEVIATION],
@@ -56,22 +46,25 @@ class HubModel:
         folder: holds ``saved_model.pb``.
         inputs: key of ``INPUTS``.
         sha256: digest of its files.
+        stays_layer: whether it is to stay a ``hub.KerasLayer``, unmatched to a graph of ours.
     """
 
     label: str
     folder: Path
     inputs: str
     sha256: str
+    stays_layer: bool = False
 
 
 def open_hub(handle: str = DEFAULT_HANDLE) -> HubModel:
     """Find a model, download it if need be, and check that opening it can do no harm.
 
     Args:
-        handle: folder, address or ``publisher/model/version``, each with ``#input`` or without.
+        handle: folder, address or ``publisher/model/version``, each with ``#input``, ``#layer``
+            or ``#input,layer`` or without.
 
     Raises:
-        UsageError: what stands behind ``#`` is not one of ``INPUTS``.
+        UsageError: what stands behind ``#`` is neither one of ``INPUTS`` nor ``layer``.
         WeightsError: unreachable, damaged, no SavedModel, or it could do more than arithmetic.
     """
     model = _found(handle)
@@ -87,18 +80,22 @@ def hub_identity(handle: str) -> str:
         WeightsError: unreachable or damaged.
     """
     model = _found(handle)
-    return f"hub {model.sha256} {model.inputs}"
+    return f"hub {model.sha256} {model.inputs}{f' {STAYS_LAYER}' * model.stays_layer}"
 
 
 def _found(handle: str) -> HubModel:
-    place, inputs = _split(handle)
+    place, inputs, stays_layer = _split(handle)
     local = Path(place)
     if local.is_dir():
         folder, label = local, local.resolve().name
     else:
-        folder, label = _downloaded(_address(place)), place
+        folder, label = downloaded(place), place
     return HubModel(
-        label=f"hub {label}", folder=folder, inputs=inputs, sha256=digest_of_model(folder)
+        label=f"hub {label}",
+        folder=folder,
+        inputs=inputs,
+        sha256=digest_of_model(folder),
+        stays_layer=stays_layer,
     )
 
 
@@ -108,7 +105,7 @@ def files_of_model(folder: Path) -> list[Path]:
     Raises:
         WeightsError: one is a link, which might lead out of the folder.
     """
-    found = [folder / "saved_model.pb"]
+    found = [folder / GRAPH_FILE]
     for part in ("variables", "assets"):
         found += [path for path in sorted((folder / part).rglob("*")) if not path.is_dir()]
     for path in found:
@@ -179,75 +176,16 @@ def rescaled_input(image_size: int, inputs: str) -> tuple[Any, Any]:
     return pixels, layers.Rescaling(scale, offset=offset, name="rescale")(pixels)
 
 
-def _split(handle: str) -> tuple[str, str]:
-    place, _, inputs = handle.partition("#")
+def _split(handle: str) -> tuple[str, str, bool]:
+    """Return place, input and whether the model is to stay a layer."""
+    place, _, words = handle.partition("#")
     place = place or DEFAULT_HANDLE
-    inputs = inputs or ("imagenet" if "convnext" in place.lower() else "unit")
-    if inputs not in INPUTS:
+    asked = [word for word in words.split(",") if word]
+    inputs = [word for word in asked if word != STAYS_LAYER]
+    default = "imagenet" if "convnext" in place.lower() else "unit"
+    if len(inputs) > 1 or not set(inputs) <= INPUTS.keys():
         raise UsageError(
-            f"hub handle {handle!r}: input {inputs!r} is not one of {', '.join(INPUTS)}"
+            f"hub handle {handle!r}: input {','.join(inputs)!r} is not one of {', '.join(INPUTS)};"
+            f" beside it there may be {STAYS_LAYER}"
         )
-    return place, inputs
-
-
-def _address(place: str) -> str:
-    if place.startswith(("http://", "https://")):
-        return place.rstrip("/")
-    if place.startswith(("/", ".", "~")) or place.count("/") not in (1, 2):
-        raise WeightsError(
-            f"hub handle {place!r} is neither a folder with a SavedModel nor an address nor"
-            " publisher/model/version; give one of them"
-        )
-    return f"{HUB_ADDRESS}{place}" if place.count("/") == 2 else f"{HUB_ADDRESS}{place}/1"
-
-
-def _downloaded(address: str) -> Path:
-    """Return the folder of a model in TensorFlow Hub's cache or in ours, downloaded if need be."""
-    key = hashlib.sha1(address.encode(), usedforsecurity=False).hexdigest()
-    own = cache_folder() / "hub"
-    for cache in (os.environ.get(CACHE_VARIABLE), own):
-        if cache and (Path(cache) / key / "saved_model.pb").is_file():
-            return Path(cache) / key
-    if downloads_are_off():
-        raise WeightsError(f"{address} is in no cache and {OFFLINE_VARIABLE} is set; {_CURES}")
-    part = own / f"{key}.tar.gz.part"
-    try:
-        own.mkdir(parents=True, exist_ok=True)
-        fetch(
-            f"{address}?tf-hub-format=compressed",
-            part,
-            require_room=lambda coming: _require_room(own, coming),
-            config=_IMPATIENT,
-        )
-        _unpack(part, own / key, address)
-    except (DataError, ArtifactError, OSError) as error:
-        raise WeightsError(f"{error}; {_CURES}") from error
-    forget(part)
-    return own / key
-
-
-_CURES = (
-    "give a folder with the SavedModel (--weights hub:FOLDER), set TFHUB_CACHE_DIR to a cache that"
-    " holds it, or train without (--weights none)"
-)
-
-
-def _require_room(folder: Path, coming: int | None) -> None:
-    free, needed = shutil.disk_usage(folder).free, 2 * (coming or _SPARE_BYTES) + _SPARE_BYTES
-    if free < needed:
-        raise ArtifactError(f"{folder}: {free / 1e6:,.0f} MB free, {needed / 1e6:,.0f} MB needed")
-
-
-def _unpack(archive: Path, folder: Path, address: str) -> None:
-    try:
-        with tarfile.open(archive, "r:*") as packed, whole_folder(folder) as draft:
-            unpacked = 0
-            for member in packed:
-                unpacked += member.size
-                if unpacked > MAX_MODEL_BYTES:
-                    raise DataError(f"{address}: it unpacks to over 2 GiB")
-                if member.isfile() or member.isdir():
-                    packed.extract(member, draft, filter="data")
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        forget(archive)
-        raise DataError(f"{address}: the archive is damaged ({error}); it was removed") from error
+    return place, (inputs or [default])[0], STAYS_LAYER in asked

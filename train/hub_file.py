@@ -18,6 +18,7 @@ from typing import Any
 from train.errors import ArtifactError, WeightsError
 from train.hub import digest_of_model, files_of_model, register_hub_layer
 from train.hub_safety import require_harmless
+from train.keras_safety import HUB_CLASS, parts_of
 
 _CONFIG = "config.json"
 _FOLDER = re.compile(r"hub-[0-9a-f]{32}")
@@ -104,13 +105,12 @@ def _rename_handles(source: Path, target: Path, rename: Callable[[str], str]) ->
             archive.writestr(name, content)
 
 
-def _hub_configs(value: Any) -> list[dict[str, Any]]:
+def _hub_configs(config: Any) -> list[dict[str, Any]]:
     """Return the settings of every ``hub.KerasLayer``, at any depth."""
-    if isinstance(value, list):
-        return [found for item in value for found in _hub_configs(item)]
-    if not isinstance(value, dict):
-        return []
-    below = [found for item in value.values() for found in _hub_configs(item)]
-    if value.get("class_name") == "KerasLayer" and "handle" in value.get("config", {}):
-        return [value["config"], *below]
-    return below
+    return [
+        part["config"]
+        for part in parts_of(config)
+        if part.get("class_name") == HUB_CLASS
+        and isinstance(part.get("config"), dict)
+        and "handle" in part["config"]
+    ]

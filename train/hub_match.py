@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from train.backend import keras
-from train.errors import WeightsError
+from train.errors import ConfigError, WeightsError
 from train.hub import HubModel, input_size_of, rescaled_input
 from train.networks import FROM_KERAS_APPLICATION
 from train.networks.blocks import HEAD_LAYER
@@ -62,10 +62,16 @@ def match_hub(
             default.
 
     Raises:
-        WeightsError: a variable finds no counterpart, or the features differ; says which.
+        WeightsError: a variable finds no counterpart, the features differ, or the handle asks for
+            a layer; says which.
     """
+    if model.stays_layer:
+        raise WeightsError("it was asked to stay a layer (#layer)")
     size = input_size_of(layer) or 224
-    own = build(image_size=size, classes=2)
+    try:
+        own = build(image_size=size, classes=2)
+    except ConfigError as error:
+        raise WeightsError(f"{network} cannot be built for its pictures: {error}") from error
     variables = getattr(layer.resolved_object, "variables", ())
     entries = entries_for(own, [(str(v.name), v.numpy()) for v in variables], network=network)
     lay(
@@ -99,7 +105,8 @@ def entries_for(
     Args:
         own: our graph.
         variables: name and value of each, in the hub model's order.
-        network: whose names of Keras Applications are tried first.
+        network: whose names of Keras Applications are tried first, or our own where Keras
+            publishes no such network.
 
     Raises:
         WeightsError: a variable of ours finds no counterpart, or one of theirs is left over.
@@ -110,7 +117,8 @@ def entries_for(
         if not name.startswith(f"{HEAD_LAYER}/")
     }
     named = {"/".join(name.split(":")[0].split("/")[-2:]): array for name, array in variables}
-    translated = FROM_KERAS_APPLICATION[network](named)
+    translate = FROM_KERAS_APPLICATION.get(network)
+    translated = translate(named) if translate else named
     if len(named) == len(variables) and all(
         name in translated and translated[name].shape == shape for name, shape in wanted.items()
     ):

@@ -2,7 +2,8 @@
 
 Keras writes the time of day into its archive; here the archive is written again with fixed
 dates, and without the optimizer, which an artifact has no use for. Opening one runs no code
-from the file: networks with Lambda layers are refused.
+from the file: a network of other classes than ours (``keras_safety``) is refused before Keras
+sees it, and so is an archive with anything in it but a configuration and weights.
 """
 
 import io
@@ -14,12 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from train.backend import keras
-from train.errors import ArtifactError
+from train.errors import ArtifactError, WeightsError
 from train.hub_file import keep_hub_models, opened_hub_models
+from train.keras_safety import require_known_classes
+from train.weight_files import require_plain_h5
 
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can hold
 _METADATA = "metadata.json"
 _CONFIG = "config.json"
+_WEIGHTS = "model.weights.h5"
+_MAX_CONFIG_BYTES = 64 * 1024**2  # ConvNeXt-Tiny's takes 0.2 MB
 
 
 def save_keras(model: Any, path: Path) -> None:
@@ -30,11 +35,10 @@ def save_keras(model: Any, path: Path) -> None:
         path: the file, ending in ``.keras``; written over if it exists.
 
     Raises:
-        ArtifactError: the network holds a Lambda layer, which ``load_keras`` would refuse.
+        ArtifactError: the network holds a layer that ``load_keras`` would refuse.
     """
-    config = model.get_config()
-    _refuse_lambdas(config, path)
-    plain = type(model).from_config(config)
+    require_known_classes(_serialized(model, path), path)
+    plain = type(model).from_config(model.get_config())
     plain.set_weights(model.get_weights())
     with tempfile.TemporaryDirectory() as scratch:
         raw = Path(scratch) / "model.keras"
@@ -47,19 +51,18 @@ def load_keras(path: Path) -> Any:
     """Return the network in a ``.keras`` file, not compiled.
 
     Raises:
-        ArtifactError: the file is missing, is no Keras file, is truncated, or holds a Lambda
-            layer (code that opening would run).
+        ArtifactError: the file is missing, is no Keras file, is truncated, unpacks to over 2 GiB,
+            or holds a layer that is none of ours (a Lambda is code that opening would run).
     """
-    _refuse_lambdas(_read_config(path), path)
+    require_known_classes(_read_config(path), path)
     try:
         with opened_hub_models(path) as whole:
             return keras().models.load_model(whole, compile=False, safe_mode=True)
     except ArtifactError:
         raise
     except Exception as error:  # Keras raises many kinds on files that are not its own
-        first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ArtifactError(
-            f"{path}: not a network that Keras can open ({first}); make the artifact again"
+            f"{path}: not a network that Keras can open ({_reason(error)}); make the artifact again"
         ) from error
 
 
@@ -79,32 +82,46 @@ def _normalise(source: Path, target: Path) -> None:
                     shutil.copyfileobj(reader, writer)
 
 
-def _read_config(path: Path) -> Any:
-    """Return the configuration inside a Keras file; reading it runs nothing."""
+def _serialized(model: Any, path: Path) -> Any:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(_CONFIG))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        return keras().saving.serialize_keras_object(model)
+    except (NotImplementedError, TypeError, ValueError) as error:
         raise ArtifactError(
-            f"{path}: not a readable Keras file ({error}); make the artifact again"
+            f"{path}: the network cannot be written down ({error}); build it with"
+            " keras.Model(inputs, outputs)"
         ) from error
 
 
-def _refuse_lambdas(config: Any, path: Path) -> None:
-    lambdas = _find_lambdas(config)
-    if lambdas:
+def _read_config(path: Path) -> Any:
+    """Return the configuration inside a Keras file; reading it runs nothing.
+
+    The weights are looked over as well: HDF5 can lead into other files.
+    """
+    try:
+        if path.suffix != ".keras":  # Keras would take it for a file of another format
+            raise WeightsError("its name must end in .keras")
+        with zipfile.ZipFile(path) as archive:
+            _require_members(archive)
+            with archive.open(_WEIGHTS) as weights:
+                require_plain_h5(weights)
+            return json.loads(archive.read(_CONFIG))
+    except Exception as error:  # zipfile, zlib, json and h5py each raise their own
         raise ArtifactError(
-            f"{path}: layer {lambdas[0]!r} is a Lambda, which holds code that opening would run;"
-            " replace it by a layer of its own and train again"
-        )
+            f"{path}: not a readable Keras file ({_reason(error)}); make the artifact again"
+        ) from error
 
 
-def _find_lambdas(value: Any) -> list[str]:
-    if isinstance(value, list):
-        return [name for item in value for name in _find_lambdas(item)]
-    if not isinstance(value, dict):
-        return []
-    below = [name for item in value.values() for name in _find_lambdas(item)]
-    if value.get("class_name") == "Lambda":
-        return [str(value.get("config", {}).get("name", "lambda")), *below]
-    return below
+def _require_members(archive: zipfile.ZipFile) -> None:
+    names, wanted = sorted(archive.namelist()), [_CONFIG, _METADATA, _WEIGHTS]
+    if names != wanted:
+        raise WeightsError(f"it must hold {', '.join(wanted)} and nothing else")
+    for name in (_CONFIG, _METADATA):
+        size = archive.getinfo(name).file_size
+        if size > _MAX_CONFIG_BYTES:
+            raise WeightsError(f"{name} takes {size:,} bytes, over {_MAX_CONFIG_BYTES:,}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return f"{_CONFIG} is nested too deeply"
+    return next(iter(str(error).splitlines()), type(error).__name__)

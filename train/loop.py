@@ -123,12 +123,16 @@ class Trainer:
             losses.append(self._train_step(views, targets, seed))
             progress.advance(self.recipe.batch_size)
         loss = float(np.mean([float(value) for value in losses]))
-        if not np.isfinite(loss):
+        if not np.isfinite(loss) or not self._is_finite():
             raise ConfigError(
-                f"the loss of {self.model.name} became {loss} in epoch {epoch + 1}; the epoch"
-                f" before it is kept; lower learning_rate (now {self.recipe.learning_rate})"
+                f"the loss or the weights of {self.model.name} are no longer numbers in epoch"
+                f" {epoch + 1} (loss {loss}); the epoch before it is kept; lower learning_rate"
+                f" (now {self.recipe.learning_rate})"
             )
         return loss
+
+    def _is_finite(self) -> bool:
+        return all(np.isfinite(weights).all() for weights in self.averaged.get_weights())
 
     def validation_f1(self) -> float | None:
         """Return the weighted F1 of the averaged weights on the validation photos, if any."""

@@ -50,6 +50,7 @@ class Training:
         return digest_of(
             {
                 "approach": self.name,
+                "network": self.approach.network,
                 "recipe": self.approach.recipe.model_dump(mode="json"),
                 "dataset": self.dataset.fingerprint,
                 "labels": self.dataset.labels,
@@ -87,12 +88,13 @@ class Training:
             DataError: nothing would train, or the split names a photo that is not there.
         """
         places = {photo.photo_id: number for number, photo in enumerate(self.dataset.photos)}
-        strangers = [name for name in self.split.train if name not in places]
+        named = (*self.split.train, *self.split.validation)
+        strangers = [name for name in named if name not in places]
         if strangers or not self.split.train:
             raise DataError(
-                f"{self.dataset.name}: the training side of the split has"
-                f" {len(self.split.train)} photos, {len(strangers)} of them not in the dataset;"
-                " bring more photos, or those that were split"
+                f"{self.dataset.name}: the split trains on {len(self.split.train)} photos, and"
+                f" {len(strangers)} that it names are not in the dataset; bring more photos, or"
+                " those that were split"
             )
         train, validation = (
             np.array([places[name] for name in ids], dtype=np.int64)

@@ -31,6 +31,7 @@ from train.storage import cache_folder, digest_of, whole_file, write_array, writ
 VIEWS_VERSION = 1  # to be raised when ``augment`` gives other views of the same seed
 StoredMaps = npt.NDArray[np.float16]
 _BATCH = 32
+_LARGEST = float(np.finfo(np.float16).max)
 _SAMPLES = 8
 _THREADS = 2
 
@@ -131,6 +132,7 @@ def frozen_maps(trunk: Any, source: PhotoViews, *, views: int, progress: Progres
 
     Raises:
         ArtifactError: the cache cannot be written.
+        ConfigError: a value is beyond float16.
         DataError: a photo cannot be decoded.
     """
     folder = cache_folder() / "maps" / _key(trunk, source)
@@ -199,6 +201,12 @@ def _compute(
         for start in range(0, count, _BATCH):
             stop = min(start + _BATCH, count)
             maps = first if start == 0 else forward.run(pictures(start, stop))
+            if not np.abs(maps).max() <= _LARGEST:
+                raise ConfigError(
+                    f"frozen layers give values up to {np.abs(maps).max():g}, and maps are kept as"
+                    f" float16, up to {_LARGEST:g}; freeze to another layer, set cached_views = 0,"
+                    " or load other weights"
+                )
             progress.advance(len(maps))
             yield from maps.astype(np.float16)
 

@@ -1,16 +1,18 @@
 """Reads weights out of ``.npz``, ``.weights.h5``, ``.h5`` and ``.keras`` files, as named arrays.
 
 Keras files are opened as plain HDF5 (a ``.keras`` is a zip with such a file in it): no layer
-and no function is built from what they say, so a foreign file cannot run code.
+and no function is built from what they say, so a foreign file cannot run code. HDF5 can also lead
+into other files and unpack to any size; both are refused before an array is read.
 """
 
 import io
 import json
+import math
 import re
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -44,7 +46,8 @@ def read_weights_h5(path: Path, model: Any) -> dict[str, Array]:
     by the order of ``model``'s own layers.
 
     Raises:
-        WeightsError: not such a file, or truncated.
+        WeightsError: not such a file, truncated, its arrays take over 2 GiB, or it leads into
+            other files.
     """
     try:
         return _read_h5(path, _class_and_name(model), model)
@@ -60,7 +63,8 @@ def read_legacy_h5(path: Path, model: Any) -> dict[str, Array]:
     a group holds a network of several layers.
 
     Raises:
-        WeightsError: not such a file, truncated, or its arrays take over 2 GiB.
+        WeightsError: not such a file, truncated, its arrays take over 2 GiB, or it leads into
+            other files.
     """
     import h5py
 
@@ -68,10 +72,15 @@ def read_legacy_h5(path: Path, model: Any) -> dict[str, Array]:
     entries: dict[str, Array] = {}
     try:
         with h5py.File(path, "r") as file:
+            _require_plain(file)
             root = file.get("model_weights", file)
-            for layer in map(_text, root.attrs["layer_names"]):
-                names = [_text(name) for name in root[layer].attrs["weight_names"]]
-                _require_size(sum(root[layer][name].nbytes for name in names))
+            layers = {
+                layer: [_text(name) for name in root[layer].attrs["weight_names"]]
+                for layer in map(_text, root.attrs["layer_names"])
+            }
+            # Names may repeat; what is linked once could be read many times.
+            _require_size(sum(_bytes_of(root[x][name]) for x in layers for name in layers[x]))
+            for layer, names in layers.items():
                 entries |= {
                     key: np.asarray(root[layer][name])
                     for key, name in zip(_layer_and_variable(layer, names), names, strict=True)
@@ -85,11 +94,13 @@ def read_keras(path: Path, model: Any) -> dict[str, Array]:
     """Return the arrays of a ``.keras`` file under ``layer/variable``.
 
     Raises:
-        WeightsError: not such a file, truncated, or its weights unpack to over 2 GiB.
+        WeightsError: not such a file, truncated, its weights unpack to over 2 GiB, or they lead
+            into other files.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            _require_size(archive.getinfo("model.weights.h5").file_size)
+            for name in ("config.json", "model.weights.h5"):
+                _require_size(archive.getinfo(name).file_size)
             config = json.loads(archive.read("config.json"))
             weights = archive.read("model.weights.h5")
         layers = [
@@ -110,6 +121,19 @@ READERS: dict[str, Callable[[Path, Any], dict[str, Array]]] = {
 """Ending to reader; the first that a file's name ends in reads it."""
 
 
+def require_plain_h5(source: Path | IO[bytes]) -> None:
+    """Refuse an HDF5 file that leads into others or unpacks to over 2 GiB; no array is read.
+
+    Raises:
+        WeightsError: names the group or dataset.
+        OSError: not an HDF5 file.
+    """
+    import h5py
+
+    with h5py.File(source, "r") as file:
+        _require_plain(file)
+
+
 def variable_name(variable: Any) -> str:
     """Return the last part of a Keras variable's name: ``kernel`` of ``stem_conv/kernel:0``."""
     return str(variable.name).split(":")[0].rsplit("/", 1)[-1]
@@ -122,6 +146,37 @@ def _unreadable(path: Path, kind: str, error: Exception) -> WeightsError:
 def _require_size(size: int) -> None:
     if size > MAX_WEIGHTS_BYTES:
         raise WeightsError(f"its weights unpack to {size:,} bytes, over the limit of 2 GiB")
+
+
+def _require_plain(file: Any) -> None:
+    """Refuse links, arrays that lie in other files, and too many bytes, by metadata alone."""
+    import h5py
+
+    total, waiting, seen = 0, [file], set[int]()
+    while waiting:
+        group = waiting.pop()
+        address = h5py.h5o.get_info(group.id).addr
+        if address in seen:
+            raise WeightsError(f"its group {group.name} holds itself or stands in two places")
+        seen.add(address)
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise WeightsError(f"its {name!r} in {group.name} is a link to elsewhere")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                waiting.append(item)
+            elif isinstance(item, h5py.Dataset):
+                if item.external or item.is_virtual:
+                    raise WeightsError(f"its array {item.name} lies in another file")
+                if item.dtype.hasobject:
+                    raise WeightsError(f"its array {item.name} holds no numbers")
+                total += _bytes_of(item)
+                _require_size(total)
+
+
+def _bytes_of(dataset: Any) -> int:
+    """Return what a dataset unpacks to; its own ``nbytes`` overflows for absurd shapes."""
+    return math.prod(dataset.shape or ()) * int(dataset.dtype.itemsize)
 
 
 def _text(value: Any) -> str:
@@ -149,6 +204,7 @@ def _read_h5(
     names = dict(_group_names(layers))
     entries: dict[str, Array] = {}
     with h5py.File(source, "r") as file:
+        _require_plain(file)
         for group, holder in file["layers"].items():
             values = [np.asarray(holder["vars"][key]) for key in sorted(holder["vars"], key=int)]
             layer = names.get(group, group)

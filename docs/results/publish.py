@@ -10,12 +10,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.record import EnvironmentRecord, Record, of_kind, read_records
-from bench.report_format import as_f1, as_factor, as_megabytes, as_millions, as_ms, as_points
+from bench.report_crossval import CrossvalRow, crossval_rows
+from bench.report_format import (
+    as_f1,
+    as_factor,
+    as_megabytes,
+    as_millions,
+    as_ms,
+    as_points,
+    as_spread,
+)
 from bench.report_tables import Accuracies, VariantRow, build_rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = REPOSITORY / "README.md"
 BEGIN, END = "<!-- results: {} -->", "<!-- /results -->"
+FOLD_HEADERS = ("approach", "folds", "mean ± sd", "out of fold: weighted F1 [95 %]")
 HEADERS = (
     "variant", "split", "weighted F1 [95 %]", "against float, points", "median, ms", "speed-up",
     "MB", "MACCs, 10⁶",
@@ -58,10 +68,12 @@ def block(folder: Path) -> str:
         "",
         _machine(records, rows),
         "",
+        *_folds(crossval_rows(records)),
         f"![Weighted F1 against latency]({place}/f1-latency.png)",
         "",
         f"The whole report is [{place}/report.md]({place}/report.md); its records and the plan"
-        " stand beside it. `make results DATA=PATH/TO/clothing-dataset` makes them again.",
+        f" stand beside it. `make results PLAN=plans/{folder.name}.toml"
+        " DATA=PATH/TO/clothing-dataset` makes them again.",
         "",
     ]
     return "\n".join(lines)
@@ -78,6 +90,25 @@ def _cells(row: VariantRow) -> tuple[str, ...]:
         as_megabytes(row.file_bytes),
         as_millions(row.maccs),
     )
+
+
+def _folds(rows: Sequence[CrossvalRow]) -> list[str]:
+    """Return the table of the cross-validations; nothing where there are none."""
+    if not rows:
+        return []
+    return [
+        f"| {' | '.join(FOLD_HEADERS)} |",
+        "|---|---|---:|---:|",
+        *(
+            f"| `{row.approach}` | {row.folds} {row.split_method}"
+            f" | {as_spread(row.scores.mean, row.scores.deviation)} | {as_f1(row.scores.pooled)} |"
+            for row in rows
+        ),
+        "",
+        f"Every one of {rows[0].photos:,} photos predicted by the network of the fold that held it"
+        " out. Nothing is chosen in a fold: the last epoch is kept.",
+        "",
+    ]
 
 
 def _machine(records: Sequence[Record], rows: Sequence[VariantRow]) -> str:

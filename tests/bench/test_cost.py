@@ -9,15 +9,20 @@ import pytest
 
 from bench import cost as cost_module
 from bench.cost import (
-    COUNTED,
-    ZERO_MACCS,
     LayerCost,
+    count_file,
     count_layers,
     measure_cost,
+    receptive_field,
+    total_activation_bytes,
+    total_flops,
     total_maccs,
     total_parameters,
     uncounted_kinds,
 )
+from bench.count_keras import COUNTED, ZERO_MACCS
+from bench.count_keras_effects import EFFECTS
+from bench.receptive import Span
 from train.artifact import Artifact
 from train.backend import keras, tensorflow
 from train.errors import ArtifactError
@@ -42,7 +47,10 @@ def test_convolution() -> None:
         maccs=5 * 5 * 8 * (3 * 3 * 4),  # 7,200
         parameters=3 * 3 * 4 * 8 + 8,  # kernel and bias
         activation_bytes=5 * 5 * 8 * 4,  # float32
+        # Padding is 1 before and 1 after: the first kernel's middle is the first pixel's, 0.5.
+        field=(Span(size=3, jump=2.0, start=0.5, extent=9),) * 2,
     )
+    assert cost.flops == 2 * 7_200
 
 
 def test_grouped_convolution_sums_only_its_own_channels() -> None:
@@ -179,15 +187,16 @@ def test_a_model_of_any_size_is_refused_with_the_layer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "millions", "parameters"),
+    ("build", "millions", "parameters", "field"),
     [
-        (lambda k: k.applications.MobileNetV2(weights=None), 301, 3_538_984),
-        (lambda k: k.applications.ResNet50(weights=None), 3_858, 25_636_712),
+        (lambda k: k.applications.MobileNetV2(weights=None), 301, 3_538_984, 491),
+        (lambda k: k.applications.ResNet50(weights=None), 3_858, 25_636_712, 483),
     ],
     ids=["MobileNetV2", "ResNet50"],
 )
-def test_published_totals(build: Any, millions: int, parameters: int) -> None:
+def test_published_totals(build: Any, millions: int, parameters: int, field: int) -> None:
     layers = count_layers(build(keras()))
+    assert receptive_field(layers) == field  # Araujo et al. 2019
     assert total_maccs(layers) / 1e6 == pytest.approx(millions, rel=0.01)
     assert total_parameters(layers) == parameters  # as Keras documents them
     assert uncounted_kinds(layers) == {}
@@ -217,6 +226,7 @@ def test_measure_cost_counts_the_graph_and_weighs_the_file(
     assert opened == [parent.payload]
     assert (record.maccs, record.parameters, record.uncounted) == (12, 15, {})
     assert (record.file_bytes, record.flops) == (8000, 24)
+    assert (record.activation_bytes, record.receptive_field) == (4 * (4 + 3), None)
     assert record.gzip_bytes == len(gzip.compress(content, 9, mtime=0)) < 100
     assert (record.variant, record.variant_sha256) == (
         "net.int8.tflite",
@@ -231,3 +241,113 @@ def test_measure_cost_says_when_the_parent_cannot_be_opened(
     parent = fake_artifact(tmp_path / "parent", "net.float.keras", b"no archive")
     with pytest.raises(ArtifactError, match=r"model\.keras"):
         measure_cost(parent, parent, "e" * 16)
+
+
+def test_totals_are_sums_and_flops_are_twice_the_maccs() -> None:
+    k = keras()
+    pixels = k.Input((8, 8, 3), name="pixels")
+    layers = count_layers(k.Model(pixels, k.layers.Dense(5)(k.layers.Conv2D(2, 3)(pixels))))
+    maccs = 6 * 6 * 2 * 27 + 6 * 6 * 5 * 2
+    assert (total_maccs(layers), total_flops(layers)) == (maccs, 2 * maccs)
+    assert total_activation_bytes(layers) == 4 * (8 * 8 * 3 + 6 * 6 * 2 + 6 * 6 * 5)
+
+
+def _fields(*layers: Any, shape: tuple[int, ...] = (16, 16, 3)) -> tuple[Span, ...]:
+    k = keras()
+    pixels = maps = k.Input(shape, name="pixels")
+    for layer in layers:
+        maps = layer(maps)
+    return count_layers(k.Model(pixels, maps))[-1].field
+
+
+def test_every_kind_with_an_effect_is_counted_or_known_to_be_free() -> None:
+    assert set(EFFECTS) <= set(COUNTED) | set(ZERO_MACCS)
+
+
+def test_fields_of_padded_cropped_and_pooled_maps() -> None:
+    k = _layers()
+    # A border of 1 before puts the first kernel's middle at the first pixel; the pool's first
+    # window then covers kernels at 0.5 and 1.5.
+    (rows, _) = _fields(k.ZeroPadding2D(1), k.Conv2D(2, 3), k.MaxPooling2D(2))
+    assert (rows.size, rows.jump, rows.start) == (4, 2.0, 1.0)
+    (rows, columns) = _fields(k.Cropping2D(((3, 1), (2, 2))))
+    assert (rows.size, rows.start, columns.start) == (1, 3.5, 2.5)
+    (rows, columns) = _fields(k.AveragePooling2D((16, 2)))  # the rows are pooled into one
+    assert (rows.whole, rows.jump, columns.size) == (True, 0.0, 2)
+
+
+def test_fields_of_dilated_and_upright_kernels() -> None:
+    k = _layers()
+    (rows, columns) = _fields(k.Conv2D(2, (3, 1), dilation_rate=2))
+    assert (rows.size, rows.start) == (5, 2.5)  # 1 + (3 - 1) x 2, its middle at pixel 2
+    assert (columns.size, columns.start) == (1, 0.5)
+    (steps,) = _fields(k.Conv1D(2, 3, padding="causal"), shape=(16, 3))
+    assert (steps.size, steps.start) == (3, -0.5)  # pixels -2, -1 and 0
+
+
+def test_fields_of_enlarged_maps() -> None:
+    k = _layers()
+    (rows, _) = _fields(k.UpSampling2D(2))
+    assert (rows.size, rows.jump, rows.start) == (1, 0.5, 0.25)
+    (rows, _) = _fields(k.Conv2DTranspose(2, 2, strides=2))
+    assert (rows.size, rows.jump, rows.start) == (1, 0.5, 0.25)  # each output from one input
+    (rows, _) = _fields(k.Conv2DTranspose(2, 4, strides=2, padding="same"))
+    assert (rows.size, rows.jump) == (2, 0.5)
+
+
+def test_flattened_maps_and_gates_see_the_whole_picture() -> None:
+    k = keras()
+    flat = _fields(_layers().Conv2D(2, 3), _layers().Flatten(), _layers().Dense(3))
+    assert [(span.size, span.jump, span.whole) for span in flat] == [(16, 0.0, True)] * 2
+    pixels = k.Input((16, 16, 3), name="pixels")
+    maps = k.layers.Conv2D(4, 3, strides=2, padding="same")(pixels)
+    gate = k.layers.GlobalAveragePooling2D(keepdims=True)(maps)
+    gated = k.layers.Conv2D(4, 3)(k.layers.Multiply()([maps, gate]))
+    layers = count_layers(k.Model(pixels, gated))
+    assert [(s.size, s.jump, s.start) for s in layers[-1].field] == [(16, 2.0, 8.0)] * 2
+    assert receptive_field(layers) == 16
+
+
+def test_a_residual_add_sees_its_larger_path() -> None:
+    k = keras()
+    pixels = k.Input((16, 16, 3), name="pixels")
+    path = k.layers.Conv2D(4, 5, padding="same")(pixels)
+    added = k.layers.Add()([k.layers.Conv2D(4, 1)(pixels), path])
+    assert count_layers(k.Model(pixels, added))[-1].field == (
+        Span(size=5, jump=1.0, start=0.5, extent=16),
+    ) * 2  # fmt: skip
+
+
+def test_an_uncounted_kind_is_taken_to_see_everything() -> None:
+    k = _layers()
+    assert all(span.whole for span in _fields(k.Conv2D(2, 3), k.UnitNormalization()))
+
+
+def test_a_nested_model_called_twice_is_followed_each_time() -> None:
+    k = keras()
+    inner = k.Input((16, 16, 3), name="inner")
+    body = k.Model(inner, k.layers.Conv2D(3, 3, padding="same", name="conv")(inner), name="body")
+    pixels = k.Input((16, 16, 3), name="pixels")
+    layers = count_layers(k.Model(pixels, k.layers.ReLU(name="relu")(body(body(pixels)))))
+    assert [(layer.name, layer.field[0].size) for layer in layers] == [
+        ("pixels", 1), ("body/conv", 3), ("body/conv", 5), ("relu", 5),
+    ]  # fmt: skip
+
+
+def test_mobilenet_v1_as_published() -> None:
+    k = keras()
+    pixels = k.Input((224, 224, 3), name="pixels")
+    maps = k.layers.Conv2D(4, 3, 2, "same")(pixels)
+    for stride in (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1):
+        maps = k.layers.Conv2D(4, 1)(k.layers.DepthwiseConv2D(3, stride, "same")(maps))
+    layers = count_layers(k.Model(pixels, k.layers.GlobalAveragePooling2D()(maps)))
+    assert receptive_field(layers) == 315  # Araujo et al. 2019
+    assert layers[-2].field[0].jump == 32
+    assert layers[-1].field[0].size == 224
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"costs are counted of \.keras, \.tflite, \.onnx"):
+        count_file(tmp_path / "model.bin")
+    with pytest.raises(ArtifactError, match="no such file"):
+        count_file(tmp_path / "model.onnx")

@@ -4,13 +4,17 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from deploy.bundle import Bundle, read_bundle, write_bundle
+from deploy.bundle import About, Bundle, BundleManifest, read_bundle, write_bundle
+from deploy.bundle_manifest import paths_below
+from deploy.bundle_readme import HostLatency, MeasuredF1, VariantEvidence
 from deploy.loaded import Quantization
-from tests.tiny_models import LABELS, tiny_network, write_parent
+from tests.tiny_models import LABELS, pictures, tiny_network, write_parent
 from train.artifact import Artifact
-from train.errors import ArtifactError, UsageError
+from train.errors import ArtifactError, ConfigError, UsageError
 from train.storage import digest_of_file
 
 
@@ -24,7 +28,8 @@ def test_a_bundle_holds_models_labels_and_manifest(
     bundle: Bundle, variants: dict[str, Artifact]
 ) -> None:
     names = {path.name for path in bundle.folder.iterdir()}
-    assert names == {"model.tflite", "model.onnx", "labels.txt", "manifest.json"}
+    files = {"model.tflite", "model.onnx", "labels.txt", "manifest.json", "README.md"}
+    assert names == files | {"golden", "snippets"}
     assert (bundle.folder / "labels.txt").read_text() == "Hat\nShirt\nShoes\n"
     manifest = read_bundle(bundle.folder).manifest
     assert manifest == bundle.manifest
@@ -34,15 +39,17 @@ def test_a_bundle_holds_models_labels_and_manifest(
     assert manifest.models[1].input_quantization is None
     for name, entry in manifest.files.items():
         assert entry.file_bytes == (bundle.folder / name).stat().st_size
-    assert manifest.files["model.onnx"].sha256 == variants["int8.onnx"].manifest.payload_sha256
+    for model, key in zip(manifest.models, ("int8.tflite", "int8.onnx"), strict=True):
+        assert model.artifact_sha256 == variants[key].manifest.payload_sha256
 
 
 def test_equal_variants_make_equal_bundles(
     bundle: Bundle, variants: dict[str, Artifact], tmp_path: Path
 ) -> None:
     again = write_bundle([variants["int8.tflite"], variants["int8.onnx"]], tmp_path / "again")
-    for path in bundle.folder.iterdir():
-        assert digest_of_file(path) == digest_of_file(again.folder / path.name)
+    assert again.manifest == bundle.manifest
+    for name, path in paths_below(bundle.folder).items():
+        assert digest_of_file(path) == digest_of_file(again.folder / name)
 
 
 def test_one_flipped_byte_in_any_file_is_found(bundle: Bundle) -> None:
@@ -68,25 +75,49 @@ def test_missing_extra_and_linked_files_are_found(bundle: Bundle, tmp_path: Path
     with pytest.raises(ArtifactError, match=r"'labels\.txt' is missing or does not belong"):
         read_bundle(bundle.folder)
     labels.symlink_to(tmp_path / "elsewhere.txt")
-    with pytest.raises(ArtifactError, match=r"labels\.txt is damaged"):
+    with pytest.raises(ArtifactError, match=r"labels\.txt is a link"):
+        read_bundle(bundle.folder)
+    labels.unlink()
+    shutil.move(tmp_path / "elsewhere.txt", labels)
+    shutil.move(bundle.folder / "golden", tmp_path / "golden")
+    (bundle.folder / "golden").symlink_to(tmp_path / "golden")
+    with pytest.raises(ArtifactError, match=r"golden is a link"):
+        read_bundle(bundle.folder)
+
+
+def test_one_flipped_byte_in_the_manifest_is_found(bundle: Bundle) -> None:
+    path = bundle.folder / "manifest.json"
+    whole = path.read_bytes()
+    # Every seventh byte: spaces, names, digits and the seal itself are among them.
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ArtifactError):
+            read_bundle(bundle.folder)
+    path.write_bytes(whole + b"\n")
+    with pytest.raises(ArtifactError, match="its seal does not fit"):
         read_bundle(bundle.folder)
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("schema_version", 2, "schema_version"),
+        ("schema_version", 1, "schema_version is 1, this threadlite reads 2"),
         ("labels", ["x", "y", "z"], r"labels\.txt differs from the manifest"),
         ("models", [], "models"),
         ("files", {}, "does not belong"),
-        ("files", {"../../etc/passwd": {"sha256": "0" * 64, "file_bytes": 1}}, "does not belong"),
+        ("files", {"../../etc/passwd": {"sha256": "0" * 64, "file_bytes": 1}}, "leaves the bundle"),
+        ("files", {"/etc/passwd": {"sha256": "0" * 64, "file_bytes": 1}}, "leaves the bundle"),
     ],
 )
-def test_a_manifest_that_lies_is_refused(
+def test_a_sealed_manifest_that_lies_is_refused(
     bundle: Bundle, key: str, value: object, message: str
 ) -> None:
     path = bundle.folder / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    fields = {**json.loads(path.read_text()), key: value}
+    try:
+        path.write_text(BundleManifest.model_validate_json(json.dumps(fields)).sealed().text())
+    except ValidationError:
+        path.write_text(json.dumps(fields))
     with pytest.raises(ArtifactError, match=message):
         read_bundle(bundle.folder)
 
@@ -122,3 +153,61 @@ def test_a_folder_in_the_way_is_left_alone(variants: dict[str, Artifact], tmp_pa
     with pytest.raises(ArtifactError, match="exists already"):
         write_bundle([variants["float.tflite"]], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_its_maker_says_goes_into_manifest_and_readme(
+    variants: dict[str, Artifact], tmp_path: Path
+) -> None:
+    about = About(version="2.1", author="Ada", licence="CC0-1.0")
+    bundle = write_bundle([variants["float.onnx"]], tmp_path / "said", about=about)
+    found = bundle.manifest
+    assert (found.version, found.author) == ("2.1", "Ada")
+    assert found.licence == "CC0-1.0; weights began random; trained on blotches"
+    text = (bundle.folder / "README.md").read_text()
+    assert "# tiny, version 2.1" in text and "- Author: Ada" in text
+    assert {path.name for path in (bundle.folder / "snippets").iterdir()} == {
+        "browser_onnx.js",
+        "python_onnx.py",
+    }
+    with pytest.raises(ConfigError, match="author must be one line of text"):
+        About(author="Ada\nBob")
+
+
+def test_photos_given_become_the_golden_pictures(
+    variants: dict[str, Artifact], tmp_path: Path
+) -> None:
+    photos = pictures(20)
+    bundle = write_bundle([variants["float.onnx"]], tmp_path / "photos", photos=photos)
+    index = json.loads((bundle.folder / "golden" / "golden.json").read_text())
+    assert (index["source"], len(index["pictures"])) == ("photos given", 16)
+    with pytest.raises(UsageError, match="12 golden pictures or more, got 11"):
+        write_bundle([variants["float.onnx"]], tmp_path / "few", photos=np.array(photos[:11]))
+    assert not (tmp_path / "few").exists()
+
+
+def test_the_readme_tells_what_was_measured_and_where(
+    variants: dict[str, Artifact], tmp_path: Path
+) -> None:
+    variant = variants["int8.tflite"]
+    measured = VariantEvidence(
+        accuracy=MeasuredF1(
+            runtime="litert 2",
+            split_method="grouped",
+            weighted_f1=0.75,
+            class_f1=(1.0, 0.5, 0.25),
+            class_photos=(4, 2, 1),
+        ),
+        latencies=(HostLatency(runtime="litert 2", threads=1, median_ms=1.5, processor="Abacus"),),
+    )
+    evidence = {variant.manifest.payload_sha256: measured}
+    bundle = write_bundle([variant], tmp_path / "measured", evidence=evidence)
+    text = (bundle.folder / "README.md").read_text()
+    for part in (
+        "weighted F1 0.750 on 7 photos, grouped split",  # 4 + 2 + 1
+        "| 1 | Shirt | 0.500 (2) |",
+        "| `model.tflite` | litert 2 | 1 | 1.50 | Abacus |",
+        "on the **host** computer",
+        "shape (1, 32, 32, 3)",
+        "probability = 0.00390625 * (integer - 0)",
+    ):
+        assert part in text

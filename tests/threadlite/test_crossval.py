@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.record import CrossvalRecord, of_kind, read_records
@@ -168,3 +169,26 @@ def test_plan_cross_validates_and_trains_nothing_besides(table: Path, tmp_path: 
     assert outcome.report.is_file()
     again = run_plan(read_plan(path), out, progress=Silent(), command="threadlite run")
     assert again.tally.made == []
+
+
+def test_second_method_keeps_the_first(table: Path, tmp_path: Path) -> None:
+    for method in ("grouped", "stratified", "grouped"):
+        assert run(table, tmp_path / "out", "--folds", "2", "--split", method) == 0
+    methods = [record.split_method for record in records_of(tmp_path / "out")]
+    assert sorted(methods) == ["grouped", "stratified"]
+
+
+def test_approach_whose_weights_cannot_serve_is_recorded_and_the_run_goes_on(
+    table: Path, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "other.npz", **{"elsewhere/kernel": np.zeros(3)})
+    broken = PLAN[PLAN.index("[[approaches]]") :].replace(
+        'label = "small"', f'label = "broken"\nweights = "{tmp_path / "other.npz"}"'
+    )
+    path = tmp_path / "plan.toml"
+    path.write_text((PLAN + broken).format(source=table))
+    outcome = run_plan(read_plan(path), tmp_path / "out", progress=Silent(), command="threadlite")
+    (failure,) = outcome.failures
+    assert (failure.variant, failure.stage) == ("broken", "WeightsError")
+    assert str(tmp_path) not in failure.reason
+    assert [record.approach for record in records_of(tmp_path / "out")] == ["small"]

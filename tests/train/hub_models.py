@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from train.backend import keras, tensorflow
+from train.hub_safety import _part_of_tensorflow
 from train.networks import convnext
 
 SIZE = 64
@@ -76,3 +77,44 @@ def save_reader(folder: Path, secret: Path) -> Path:
     module.__call__ = tf.function(call, input_signature=[spec], autograph=False)
     tf.saved_model.save(module, str(folder))
     return folder
+
+
+def save_swapped_writer(folder: Path, marker: Path) -> tuple[Path, Path]:
+    """Save a model with a function ``twin`` that writes ``marker`` and that nothing calls.
+
+    TensorFlow runs it in place of the model's own on a CPU: both have one ``api_implements``.
+    """
+    tf = tensorflow()
+    module = tf.train.Checkpoint()
+    module.variables = []
+    spec = tf.TensorSpec((None, None, None, 3), tf.float32)
+    inner = tf.function(
+        tf.identity,
+        input_signature=[spec],
+        autograph=False,
+        experimental_attributes={"api_implements": "same"},
+    )
+
+    def call(pictures: Any) -> Any:
+        return tf.reduce_mean(inner(pictures), axis=(1, 2))
+
+    module.__call__ = tf.function(call, input_signature=[spec], autograph=False)
+    tf.saved_model.save(module, str(folder))
+    path = folder / "saved_model.pb"
+    model = _part_of_tensorflow("core.protobuf.saved_model_pb2").SavedModel()
+    model.ParseFromString(path.read_bytes())
+    library = model.meta_graphs[0].graph_def.library
+    original = next(each for each in library.function if "api_implements" in each.attr)
+    twin = library.function.add()
+    twin.CopyFrom(original)
+    twin.signature.name = "twin"
+    twin.signature.is_stateful = True
+    twin.attr["api_preferred_device"].s = b"CPU"
+    name = twin.node_def.add(name="name", op="Const")
+    name.attr["dtype"].type = tf.string.as_datatype_enum
+    name.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(str(marker)))
+    twin.node_def.add(name="harm", op="WriteFile", input=["name:output:0"] * 2)
+    twin.control_ret["harm"] = "harm"
+    twin.signature.control_output.append("harm")
+    path.write_bytes(model.SerializeToString())
+    return folder, marker

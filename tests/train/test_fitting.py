@@ -10,7 +10,7 @@ from tests.train.small_network import Cut, CutAfter, build_small
 from train.approaches import Recipe
 from train.augment import AugmentConfig
 from train.backend import make_repeatable
-from train.errors import ConfigError, DataError
+from train.errors import ConfigError, DataError, WeightsError
 from train.feeds import MapsFeed, PhotoFeed
 from train.fitting import Fitted, fit_network, freeze
 from train.forward import RELATIVE_TOLERANCE
@@ -64,7 +64,7 @@ def test_sides_are_places_in_the_dataset(shapes_training: Make) -> None:
 
 @pytest.mark.parametrize(
     ("side", "said"),
-    [((), "has 0 photos, 0 of them not"), (("000", "ghost"), "has 2 photos, 1 of them not")],
+    [((), "on 0 photos, and 0 that"), (("000", "ghost"), "on 2 photos, and 1 that")],
 )
 def test_photos_that_are_not_there_are_refused(
     shapes_training: Make, side: tuple[str, ...], said: str
@@ -207,3 +207,45 @@ def test_stored_maps_need_frozen_layers_and_one_size() -> None:
     for changes in ({}, {"frozen": ("stem",), "train_sizes": (32,)}):
         with pytest.raises(ValueError, match="cached_views are the maps of frozen layers"):
             Recipe.model_validate({"image_size": 32, "cached_views": 1, **changes})
+
+
+def test_network_without_its_weights_is_trained_from_scratch(
+    small: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Random layers are neither frozen nor fitted a head to: the manifest's recipe says so."""
+    monkeypatch.setattr("train.fitting.has_published_weights", lambda network: True)
+    meant = small(**CACHED, head_first=True, scratch_epochs=1, scratch_rate=1e-3)
+    fitted = fit(meant, tmp_path)
+    assert fitted.origin.loaded_parameters == 0
+    assert (fitted.recipe.frozen, fitted.recipe.cached_views) == ((), 0)
+    assert (fitted.head, len(fitted.log), fitted.runtime) == (None, 1, "")
+    assert fitted.trainable_parameters == sum(
+        int(np.prod(weight.shape)) for weight in fitted.model.trainable_weights
+    )
+
+
+def test_network_that_has_no_published_weights_keeps_its_recipe(
+    small: Make, tmp_path: Path
+) -> None:
+    fitted = fit(small(**CACHED), tmp_path)
+    assert fitted.recipe.frozen == ("stem", "block1")
+    assert len(fitted.log) == 2
+
+
+def test_frozen_layer_that_stays_random_is_refused(
+    small: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Weights of the stem alone: block1 would be frozen as it was drawn."""
+    monkeypatch.setattr("train.fitting.has_published_weights", lambda network: True)
+    stem = {
+        f"{layer.name}/{weight.name.split('/')[-1].split(':')[0]}": weight.numpy()
+        for layer in untrained(small()).layers
+        if layer.name.startswith("stem")
+        for weight in layer.weights
+    }
+    np.savez(tmp_path / "stem.npz", **stem)
+    training = replace(small(**CACHED), weights=str(tmp_path / "stem.npz"))
+    with pytest.raises(WeightsError, match=r"would stay random \(first: block1.*stem\.npz"):
+        fit(training, tmp_path / "ck")
+    enough = replace(small(**{**CACHED, "frozen": ("stem",)}), weights=str(tmp_path / "stem.npz"))
+    assert fit(enough, tmp_path / "ck2").origin.loaded_parameters > 0

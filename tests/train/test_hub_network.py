@@ -10,10 +10,10 @@ import pytest
 from tests.train.hub_models import SIZE, SMALL_STAGES, convnext_twin, save_averages
 from train import hub_file
 from train.backend import keras
-from train.errors import ArtifactError, WeightsError
+from train.errors import ArtifactError, ConfigError, ConversionError, WeightsError
 from train.hub_match import entries_for, rendered_pictures, rounding_tolerance
 from train.hub_network import network_from_hub
-from train.networks import convnext
+from train.networks import FROM_KERAS_APPLICATION, NETWORKS, convnext
 from train.weight_places import describe_origin, named_variables
 from train.weights import load_weights, network_with_weights
 
@@ -111,6 +111,44 @@ def test_variables_of_other_names_and_order_are_matched_by_kind_shape_and_order(
         entries_for(own(), renamed[:-3], network="convnext-tiny")
     with pytest.raises(WeightsError, match=r"1 of its .* variables have no counterpart"):
         entries_for(own(), [*renamed, ("x/kernel", np.zeros(5))], network="convnext-tiny")
+
+
+def test_a_model_that_would_match_stays_a_layer_where_that_is_asked(published: Path) -> None:
+    model, origin = network_from_hub(
+        "convnext-tiny", f"{published}#layer", image_size=SIZE, classes=3
+    )
+    assert hub_file.holds_hub_model(model.get_config())
+    assert origin.source == (
+        "hub convnext_small_fe as hub.KerasLayer, not opened: it was asked to stay a layer (#layer)"
+    )
+
+
+@pytest.mark.parametrize("network", ["custom-cnn", "efficientnet-lite0"])
+def test_a_network_that_keras_does_not_publish_leaves_a_foreign_model_a_layer(
+    averages: Path, network: str
+) -> None:
+    assert network not in FROM_KERAS_APPLICATION
+    model, origin = network_from_hub(network, str(averages), image_size=FIT_SIZE, classes=2)
+    assert "as hub.KerasLayer, not opened: no variable is left for stem_" in origin.source
+    assert hub_file.holds_hub_model(model.get_config())
+
+
+def test_a_network_that_keras_does_not_publish_is_matched_by_our_own_names() -> None:
+    built = NETWORKS["custom-cnn"](image_size=FIT_SIZE, classes=2)
+    named = [(f"{name}:0", value.numpy()) for name, value in named_variables(built).items()]
+    backbone = [pair for pair in named if not pair[0].startswith("logits/")]
+    entries = entries_for(built, backbone, network="custom-cnn")
+    assert [f"{name}:0" for name in entries] == [name for name, _ in backbone]
+
+
+def test_a_model_of_pictures_too_small_for_our_graph_stays_a_layer(averages: Path) -> None:
+    def refuse(**sizes: int) -> None:
+        raise ConfigError("image_size must be at least 32 pixels, got 16")
+
+    _, origin = network_from_hub(
+        "convnext-tiny", str(averages), image_size=FIT_SIZE, classes=2, build=refuse
+    )
+    assert "not opened: convnext-tiny cannot be built for its pictures: image_size" in origin.source
 
 
 def test_a_model_of_no_known_network_trains_as_a_frozen_layer(averages: Path) -> None:
@@ -216,7 +254,18 @@ def test_variables_that_are_no_numbers_are_refused(averages: Path, tmp_path: Pat
 def test_both_kinds_export(averages: Path, published: Path) -> None:
     from optimize.convert import to_onnx, to_tflite
 
-    for handle in (str(averages), f"{published}#unit"):
-        model, _ = network_from_hub("convnext-tiny", handle, image_size=SIZE, classes=3)
+    closed, _ = network_from_hub("convnext-tiny", str(averages), image_size=SIZE, classes=3)
+    opened, _ = network_from_hub("convnext-tiny", str(published), image_size=SIZE, classes=3)
+    for model in (closed, opened):
         assert b"TFL3" in to_tflite(model)[:16]
         assert to_onnx(model).graph.node
+
+
+def test_grouped_convolution_in_a_closed_model_is_refused_for_onnx(published: Path) -> None:
+    """Keras' ConvNeXt convolves by groups, which TensorFlow puts into a function of its own."""
+    from optimize.convert import to_onnx, to_tflite
+
+    model, _ = network_from_hub("convnext-tiny", f"{published}#layer", image_size=SIZE, classes=3)
+    assert b"TFL3" in to_tflite(model)[:16]
+    with pytest.raises(ConversionError, match="PartitionedCall have no counterpart in ONNX"):
+        to_onnx(model)

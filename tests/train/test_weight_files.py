@@ -1,9 +1,13 @@
 """Files of Keras Applications: their older layout, their names, and another network's."""
 
+import json
 import re
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -12,7 +16,7 @@ from train.backend import keras
 from train.errors import WeightsError
 from train.networks import NETWORKS
 from train.networks.lite_trio import BACKBONES
-from train.weight_files import read_legacy_h5
+from train.weight_files import READERS, read_legacy_h5, require_plain_h5
 from train.weights import describe_origin, load_weights, named_variables, weights_identity
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "shared" / "weights"
@@ -124,3 +128,102 @@ def test_the_trio_under_auto_names_each_backbone_that_stayed_random(
     assert all(not name.startswith("lite0_") for name in origin.random_variables)
     assert "lite0_logits/kernel" in origin.unused_entries
     assert set(BACKBONES) == {"lite0_", "lite2_", "mobile_"}
+
+
+def external_link(file: h5py.File, other: Path) -> None:
+    file["layers/away"] = h5py.ExternalLink(str(other), "/secret")
+
+
+def soft_link(file: h5py.File, other: Path) -> None:
+    file["layers/away"] = h5py.SoftLink("/layers/dense")
+
+
+def external_storage(file: h5py.File, other: Path) -> None:
+    file.create_dataset("away", (4,), "f4", external=[(str(other), 0, h5py.h5f.UNLIMITED)])
+
+
+def virtual(file: h5py.File, other: Path) -> None:
+    layout = h5py.VirtualLayout(shape=(4,), dtype="f4")
+    layout[:] = h5py.VirtualSource(str(other), "secret", shape=(4,))
+    file.create_virtual_dataset("away", layout)
+
+
+def ring(file: h5py.File, other: Path) -> None:
+    file["layers/away"] = file["layers"]
+
+
+def words(file: h5py.File, other: Path) -> None:
+    file["away"] = ["words of any length"]
+
+
+def many_small_parts(file: h5py.File, other: Path) -> None:
+    # Nothing is stored of them, and none is over the limit alone: 3 x 0.8 GB.
+    for number in range(3):
+        file.create_dataset(f"big{number}", (200_000_000,), "f4", chunks=(1_000_000,))
+
+
+def one_of_absurd_shape(file: h5py.File, other: Path) -> None:
+    # 2^31 x 2^31 x 4 numbers are 2^64: none, in 64 bits.
+    file.create_dataset("big", (2**31, 2**31, 4), "f4", chunks=(1, 1, 4))
+
+
+def plain_h5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"dense"]
+        file.create_group("dense").attrs["weight_names"] = [b"dense/kernel:0"]
+        file["dense/dense/kernel:0"] = np.ones((2, 2), np.float32)
+        file["layers/dense/vars/0"] = np.ones((2, 2), np.float32)
+
+
+@pytest.mark.parametrize("ending", [".h5", ".weights.h5", ".keras"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (external_link, "is a link to elsewhere"),
+        (soft_link, "is a link to elsewhere"),
+        (external_storage, "lies in another file"),
+        (virtual, "lies in another file"),
+        (ring, "holds itself or stands in two places"),
+        (words, "holds no numbers"),
+        (many_small_parts, r"2,400,000,0\d\d bytes, over the limit of 2 GiB"),
+        (one_of_absurd_shape, "over the limit of 2 GiB"),
+    ],
+)
+def test_an_h5_file_that_leads_elsewhere_or_unpacks_to_too_much_is_refused_unread(
+    tmp_path: Path, ending: str, spoil: Callable[[h5py.File, Path], None], message: str
+) -> None:
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["secret"] = np.arange(4, dtype=np.float32)
+    weights = tmp_path / "made.weights.h5"
+    plain_h5(weights)
+    require_plain_h5(weights)
+    with h5py.File(weights, "a") as file:
+        spoil(file, other)
+    path = weights.rename(tmp_path / f"spoilt{ending}") if ending != ".keras" else in_zip(weights)
+    module = keras()
+    model = module.Sequential([module.Input((2,)), module.layers.Dense(2, name="dense")])
+    with pytest.raises(WeightsError, match=message):
+        READERS[ending](path, model)
+
+
+def in_zip(weights: Path) -> Path:
+    path = weights.with_name("spoilt.keras")
+    layers = [{"class_name": "Dense", "config": {"name": "dense"}}]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": {"layers": layers}}))
+        archive.write(weights, "model.weights.h5")
+    return path
+
+
+def test_an_older_file_that_names_one_array_many_times_is_counted_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "again.h5"
+    plain_h5(path)
+    with h5py.File(path, "a") as file:
+        file["dense"].attrs["weight_names"] = [b"dense/kernel:0"] * 100
+    # 100 times 2 x 2 x 4 bytes; the file itself holds two such arrays.
+    monkeypatch.setattr("train.weight_files.MAX_WEIGHTS_BYTES", 1_599)
+    with pytest.raises(WeightsError, match="1,600 bytes, over the limit"):
+        read_legacy_h5(path, None)

@@ -1,0 +1,84 @@
+"""Records of operators' times: what is computed from raw samples, by hand."""
+
+import pytest
+from pydantic import ValidationError
+
+from bench.record_layers import LayerTimesRecord, OperatorTimes, PeakRecord
+
+COMMON = {"variant": "net.float.tflite", "split_method": "grouped", "environment": "e" * 16}
+
+
+def operator(name: str, *times: float, cost: float = 0.0) -> OperatorTimes:
+    return OperatorTimes(
+        name=name,
+        operator="CONV_2D",
+        engine="xnnpack",
+        kernels=("Convolution",),
+        sources=(name,),
+        times_us=times,
+        profiling_us=cost,
+    )
+
+
+def record(*operators: OperatorTimes, latency_us: float = 100.0) -> LayerTimesRecord:
+    return LayerTimesRecord(
+        **COMMON,
+        runtime="litert 2.3.0",
+        threads=1,
+        calls_us=(110.0, 108.0, 500.0),
+        latencies_us=(latency_us,),
+        optimized={"Convolution": 2},
+        inserted={},
+        fused={},
+        operators=operators,
+    )
+
+
+def test_a_disturbed_call_moves_no_median() -> None:
+    found = record(operator("a", 60.0, 61.0, 400.0), operator("b", 38.0, 30.0, 39.0))
+    assert [one.median_us for one in found.operators] == [61.0, 38.0]
+    assert found.operators_us == 99.0
+    assert found.explained_share == pytest.approx(0.99)
+    assert found.costliest.name == "a"
+    assert found.warnings == ()
+
+
+def test_the_cost_of_profiling_is_taken_off_but_no_time_turns_negative() -> None:
+    found = record(
+        operator("a", 60.0, 61.0, 400.0, cost=2.5),
+        operator("b", 2.0, 2.0, 2.0, cost=2.5),
+        operator("folded"),
+    )
+    assert [one.median_us for one in found.operators] == [58.5, 0.0, 0.0]
+
+
+def test_operators_that_explain_too_much_or_too_little_are_warned_of() -> None:
+    times = operator("a", 100.0, 100.0, 100.0)
+    assert record(times, latency_us=96.0).warnings == ()  # 104 %
+    assert "add up to 111% of a call" in record(times, latency_us=90.0).warnings[0]
+    assert "add up to 50% of a call" in record(times, latency_us=200.0).warnings[0]
+
+
+@pytest.mark.parametrize("times", [(1.0, 2.0), ()])
+def test_an_operator_is_timed_in_every_call(times: tuple[float, ...]) -> None:
+    with pytest.raises(ValidationError, match="calls of 3"):
+        record(operator("a", *times))
+
+
+def test_records_read_back_as_written() -> None:
+    found = record(operator("a", 60.0, 61.0, 400.0), operator("folded"))
+    assert LayerTimesRecord.model_validate_json(found.model_dump_json()) == found
+
+
+def test_the_peak_is_that_of_the_fastest_product() -> None:
+    peak = PeakRecord(
+        environment="e" * 16,
+        runtime="litert 2.3.0",
+        threads=1,
+        precision="float",
+        maccs=64**3,
+        kernels=("GEMM",),
+        times_us=(8.0, 4.0, 100.0),
+    )
+    # 262,144 MACCs in 4 us.
+    assert peak.maccs_per_second == pytest.approx(65.536e9)
