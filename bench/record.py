@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bench.record_base import MeasurementRecord
-from bench.record_layers import LayerTimesRecord
+from bench.record_layers import LayerTimesRecord, PeakRecord
 from bench.record_predictions import AccuracyRecord, CrossvalRecord
 from bench.record_training import TrainingRecord
 from train.errors import DataError
@@ -22,7 +22,7 @@ from train.storage import write_text
 __all__ = [
     "AccuracyRecord", "CostRecord", "CrossvalRecord", "EnvironmentRecord", "FailureRecord",
     "LatencyRecord", "LayerTimesRecord",
-    "MeasurementRecord", "ParityRecord", "Record", "TrainingRecord",
+    "MeasurementRecord", "ParityRecord", "PeakRecord", "Record", "TrainingRecord",
     "VerdictRecord", "of_kind", "read_records", "to_line", "write_records",
 ]  # fmt: skip
 
@@ -167,6 +167,7 @@ Record = Annotated[
     | AccuracyRecord
     | LatencyRecord
     | LayerTimesRecord
+    | PeakRecord
     | ParityRecord
     | VerdictRecord
     | FailureRecord,
