@@ -32,7 +32,7 @@ from photos to phone:
   threadlite bench net net-int8 --data PHOTOS --out records.jsonl
   threadlite gate records.jsonl --max-f1-drop 0.01 --max-latency-ratio 0.5
   threadlite cost net --layers
-  threadlite deploy verify bundle
+  threadlite verify bundle
   threadlite report records.jsonl --out report
 """
 
