@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from bench.layer_times import ProfilePlan, profile_model
 from bench.record_layers import OperatorTimes, PeakRecord
+from optimize.tflite_file import packed
 from train.errors import ConfigError
 
 Precision = Literal["float", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("float", "int8")
 SIDE = 512  # 134 million MACCs: long enough for clocks of 1 us, small enough for a cache
-_ALIGNMENT = 16  # bytes; what the .tflite schema demands of tensor data
 _SCALE = 0.02
 _PRODUCTS = ("FULLY_CONNECTED", "MatMul", "QLinearMatMul", "Gemm", "QGemm")
 
@@ -80,14 +80,7 @@ def measure_peak(
 
 def tflite_product(side: int, precision: Precision) -> bytes:
     """Return a ``.tflite`` of one FULLY_CONNECTED operator on ``(side, side)``."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
-
-    class AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
-        """Keeps tensor data aligned, which the generated Python code forgets."""
-
-        def StartVector(self, size: int, count: int, alignment: int) -> Any:
-            return super().StartVector(size, count, _ALIGNMENT if size == 1 else alignment)
 
     model, graph = schema.ModelT(), schema.SubGraphT()
     code, operator = schema.OperatorCodeT(), schema.OperatorT()
@@ -105,9 +98,7 @@ def tflite_product(side: int, precision: Precision) -> bytes:
     graph.inputs, graph.outputs, graph.operators = [0], [2], [operator]
     model.version, model.operatorCodes, model.subgraphs = 3, [code], [graph]
     model.buffers = [schema.BufferT(), weights]
-    builder = AlignedBuilder(4 * side * side + 4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return packed(model, room_bytes=4 * side * side + 4096)
 
 
 def onnx_product(side: int, precision: Precision) -> bytes:

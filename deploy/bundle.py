@@ -32,7 +32,7 @@ from deploy.loaded import Probabilities
 from deploy.metadata import with_metadata
 from deploy.metadata_table import ModelCard
 from deploy.runtime import open_runtime, runtime_for
-from optimize.nameplate import LABELS_NAME
+from optimize.tflite_file import LABELS_NAME
 from train.artifact import MANIFEST_NAME, PAYLOAD_NAMES, Artifact, Manifest
 from train.errors import ArtifactError, ConfigError, UsageError
 from train.pixels import Pixels

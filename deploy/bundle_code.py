@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from deploy.bundle_manifest import BundledModel, BundleManifest
 from deploy.bundle_templates import filled_in
 from deploy.loaded import Quantization
-from optimize.nameplate import LABELS_NAME
+from optimize.tflite_file import LABELS_NAME
 from train.artifact import PAYLOAD_NAMES
 from train.errors import ArtifactError
 from train.variant import Format

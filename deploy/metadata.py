@@ -7,19 +7,16 @@ changes, and no date is written: equal models stay equal byte for byte.
 Source: https://ai.google.dev/edge/litert/models/metadata
 """
 
-import io
 import zipfile
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from deploy.metadata_table import ModelCard, decode_card, encode_card
-from optimize.nameplate import LABELS_NAME
+from optimize.tflite_file import LABELS_NAME, with_entry, with_labels
 from train.errors import ArtifactError
 
 _ENTRY = "TFLITE_METADATA"  # the name that readers of the metadata look for
-_FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can hold
-_ALIGNMENT = 16  # bytes; what the schema demands of tensor data (force_align: 16)
 _PREFIX = "card."  # keeps these properties apart from the nameplate's
 
 
@@ -34,7 +31,7 @@ def with_metadata(content: bytes, suffix: str, card: ModelCard, labels: tuple[st
     """
     if suffix == ".onnx":
         return _with_properties(content, card)
-    return _with_labels(_with_buffer(content, encode_card(card)), labels)
+    return with_labels(with_entry(content, _ENTRY, encode_card(card)), labels)
 
 
 def read_metadata(model: Path) -> ModelCard:
@@ -61,38 +58,6 @@ def attached_labels(model: Path, name: str = LABELS_NAME) -> tuple[str, ...]:
             return tuple(archive.read(name).decode().removesuffix("\n").split("\n"))
     except (OSError, KeyError, UnicodeDecodeError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{model}: no file {name!r} is attached; deploy it again") from error
-
-
-def _with_buffer(content: bytes, metadata: bytes) -> bytes:
-    """Return the flatbuffer with one more buffer, alone: what lay behind it is left out."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    class AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
-        """Keeps tensor data aligned, which the generated Python code forgets."""
-
-        def StartVector(self, size: int, count: int, alignment: int) -> Any:
-            return super().StartVector(size, count, _ALIGNMENT if size == 1 else alignment)
-
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = list(metadata)
-    entry.name, entry.buffer = _ENTRY, len(model.buffers)
-    model.buffers = [*model.buffers, buffer]
-    kept = [item for item in model.metadata or [] if item.name not in (_ENTRY, _ENTRY.encode())]
-    model.metadata = [*kept, entry]
-    builder = AlignedBuilder(len(content) + 4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-def _with_labels(content: bytes, labels: tuple[str, ...]) -> bytes:
-    packed = io.BytesIO(content)
-    with zipfile.ZipFile(packed, "a", zipfile.ZIP_STORED) as archive:
-        item = zipfile.ZipInfo(LABELS_NAME, date_time=_FIXED_DATE)
-        item.external_attr = 0o644 << 16
-        archive.writestr(item, "".join(f"{label}\n" for label in labels))
-    return packed.getvalue()
 
 
 def _with_properties(content: bytes, card: ModelCard) -> bytes:

@@ -16,15 +16,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from optimize.tflite_file import LABELS_NAME, with_entry, with_labels
 from train.artifact import Manifest
 from train.errors import ArtifactError
 from train.pixels import PixelContract
 from train.variant import Variant
 
-LABELS_NAME = "labels.txt"
 _ENTRY = "threadlite"
-_FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can hold
-_ALIGNMENT = 16  # bytes; what the schema demands of tensor data (force_align: 16)
 
 
 class Nameplate(BaseModel):
@@ -57,29 +55,8 @@ def nameplate_for(manifest: Manifest, variant: Variant) -> Nameplate:
 
 def with_tflite_nameplate(content: bytes, nameplate: Nameplate) -> bytes:
     """Return the ``.tflite`` bytes with the nameplate written in and the labels attached."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    class AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
-        """Keeps tensor data aligned, which the generated Python code forgets."""
-
-        def StartVector(self, size: int, count: int, alignment: int) -> Any:
-            return super().StartVector(size, count, _ALIGNMENT if size == 1 else alignment)
-
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = list(nameplate.model_dump_json().encode())
-    entry.name, entry.buffer = _ENTRY, len(model.buffers)
-    model.buffers = [*model.buffers, buffer]
-    model.metadata = [*(model.metadata or []), entry]
-    builder = AlignedBuilder(len(content) + 4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    packed = io.BytesIO(bytes(builder.Output()))
-    with zipfile.ZipFile(packed, "a", zipfile.ZIP_STORED) as archive:
-        item = zipfile.ZipInfo(LABELS_NAME, date_time=_FIXED_DATE)
-        item.external_attr = 0o644 << 16
-        archive.writestr(item, "".join(f"{label}\n" for label in nameplate.labels))
-    return packed.getvalue()
+    plate = nameplate.model_dump_json().encode()
+    return with_labels(with_entry(content, _ENTRY, plate), nameplate.labels)
 
 
 def write_onnx_nameplate(model: Any, nameplate: Nameplate) -> None:

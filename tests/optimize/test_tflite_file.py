@@ -1,0 +1,48 @@
+"""Writing into a ``.tflite``: the ready-made model serves as the file."""
+
+import io
+import zipfile
+
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from optimize.tflite_file import LABELS_NAME, with_entry, with_labels
+from threadlite.model_files import READY_MADE
+
+ALIGNMENT = 16
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return (READY_MADE / "model.tflite").read_bytes()
+
+
+def entries_of(content: bytes) -> dict[str, bytes]:
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    return {item.name.decode(): bytes(model.buffers[item.buffer].data) for item in model.metadata}
+
+
+def test_entry_is_added_and_then_replaced(content: bytes) -> None:
+    before = entries_of(content)
+    once = with_entry(content, "note", b"first")
+    twice = with_entry(once, "note", b"second")
+    assert entries_of(once) == {**before, "note": b"first"}
+    assert entries_of(twice) == {**before, "note": b"second"}
+
+
+def test_tensor_data_stays_aligned(content: bytes) -> None:
+    written = with_entry(content, "note", b"x")
+    model = schema.Model.GetRootAs(written, 0)
+    for index in range(model.BuffersLength()):
+        data = model.Buffers(index)._tab
+        field = data.Offset(4)
+        if field:
+            assert data.Vector(field) % ALIGNMENT == 0
+
+
+def test_labels_are_attached_behind_the_model(content: bytes) -> None:
+    bare = with_entry(content, "note", b"x")
+    written = with_labels(bare, ("Hat", "Top"))
+    assert written.startswith(bare)
+    with zipfile.ZipFile(io.BytesIO(written)) as archive:
+        assert archive.read(LABELS_NAME) == b"Hat\nTop\n"
