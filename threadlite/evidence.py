@@ -10,6 +10,19 @@ if TYPE_CHECKING:
     from deploy.bundle_readme import Evidence, HostLatency, MeasuredF1
 
 
+def measured_of(variants: Iterable[Artifact], records: "Sequence[Record]") -> "list[Record]":
+    """Return the records of these variants, and the machines that made any: what evidence is of."""
+    from bench.record import EnvironmentRecord
+
+    payloads = {variant.manifest.payload_sha256 for variant in variants}
+    return [
+        record
+        for record in records
+        if isinstance(record, EnvironmentRecord)
+        or getattr(record, "variant_sha256", "") in payloads
+    ]
+
+
 def evidence_of(variants: Iterable[Artifact], records: "Sequence[Record]") -> "Evidence":
     """Return what was measured of each variant, by the digest of its payload.
 

@@ -17,7 +17,7 @@ from deploy.runtime import runtime_for
 from optimize.techniques import TECHNIQUES
 from threadlite.code import code_digest
 from threadlite.crossval import crossval_records
-from threadlite.evidence import evidence_of
+from threadlite.evidence import evidence_of, measured_of
 from threadlite.plan import ApproachSection, Plan
 from threadlite.variants import identity_of, optimize_artifact, parity_ids
 from threadlite.workspace import Workspace, digests_of, step_key
@@ -238,12 +238,13 @@ class Steps:
 
     def bundle(self, name: str, variants: Sequence[Artifact], records: Sequence[Record]) -> Path:
         """Write the folder that an app takes, with what ``records`` measured of its variants."""
-        evidence = evidence_of(variants, records)
+        measured = measured_of(variants, records)
         key = step_key(
             "deploy.bundle",
             {
                 "variants": [identity_of(variant) for variant in variants],
-                "evidence": {digest: asdict(found) for digest, found in evidence.items()},
+                "measured": digest_of([record.model_dump(mode="json") for record in measured]),
+                "evidence": code_digest("threadlite.evidence"),
                 "templates": digests_of(SNIPPETS),
             },
         )
@@ -251,7 +252,7 @@ class Steps:
         def make(folder: Path) -> None:
             from deploy.bundle import write_bundle
 
-            write_bundle(variants, folder, evidence=evidence)
+            write_bundle(variants, folder, evidence=evidence_of(variants, measured))
 
         return self.workspace.only_folder(f"bundles/{name}", key, make)
 
