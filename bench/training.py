@@ -23,7 +23,8 @@ def training_record(artifact: Artifact, *, environment: str) -> TrainingRecord:
         history = json.loads(path.read_text(encoding="utf-8"))
         epochs = history["epochs"]
         losses = tuple(float(epoch["loss"]) for epoch in epochs)
-        scores = tuple(float(epoch["validation_f1"]) for epoch in epochs)
+        judged = (epoch["validation_f1"] for epoch in epochs)
+        scores = tuple(float(f1) for f1 in judged if f1 is not None)
         seconds = tuple(float(epoch["seconds"]) for epoch in epochs)
         head_f1, images = history["head_validation_f1"], int(history["images_per_epoch"])
         feature_seconds = float(history.get("feature_seconds", 0.0))

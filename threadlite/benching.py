@@ -20,6 +20,7 @@ from train.artifact import Artifact, open_artifact
 from train.dataset import Dataset
 from train.errors import ThreadliteError, UsageError
 from train.pixels import load_pixels
+from train.refit import unseen_or_train
 from train.splits import select
 
 
@@ -65,7 +66,7 @@ def bench_artifacts(arguments: Namespace, display: Display) -> int:
         records += _accuracies(variant, dataset, machine, threads, display)
     pairs = [(variant, runtime_for(variant.manifest.name.format)) for variant in variants]
     display.begin("timing, turns", len(pairs) * rounds)
-    picture = select(dataset.photos, variants[0].split().validation[:1])[0].path
+    picture = select(dataset.photos, unseen_or_train(variants[0].split())[:1])[0].path
     records += measure_latencies(
         pairs,
         threads=threads,
@@ -87,6 +88,8 @@ def _accuracies(
     for side in ("validation", "test"):
         display.say(f"{side} F1 of {variant.manifest.variant} under {runtime}")
         photos = select(dataset.photos, getattr(variant.split(), side))
+        if not photos:  # a refit trained on its validation photos
+            continue
         pixels = load_pixels(photos, variant.manifest.pixels)
         try:
             records.append(

@@ -126,6 +126,11 @@ def _add_train(commands: _Commands) -> None:
         default="grouped",
         help="grouped keeps all photos of a sender on one side (default)",
     )
+    parser.add_argument(
+        "--refit",
+        action="store_true",
+        help="train on the validation photos too, once the recipe has been chosen on them",
+    )
     add_selection(parser)
 
 

@@ -57,7 +57,11 @@ def train(arguments: Namespace) -> int:
         busy = f"{arguments.out}: another threadlite trains it; wait for it to end"
         with only_process(begun.with_name(f"{begun.name}.lock"), busy):
             artifact = train_approach(
-                training, arguments.out, checkpoints=begun / training.key[:16], progress=display
+                training,
+                arguments.out,
+                checkpoints=begun / f"{training.key[:16]}{'-refit' if arguments.refit else ''}",
+                progress=display,
+                refit=arguments.refit,
             )
             shutil.rmtree(begun, ignore_errors=True)  # with other settings' that were given up
     _tell(f"{artifact.manifest.variant} in {arguments.out}")

@@ -76,7 +76,9 @@ class ApproachSection(_Section):
     Attributes:
         name: of the approach.
         label: what its networks are called here, to train one approach in several ways; its name
-            unless given.
+            unless given, with ``-refit`` where it is one.
+        refit: whether it is trained on training and validation photos together, the recipe having
+            been chosen; nothing is chosen on it then.
         weights: ``auto``, ``none`` or a file.
         recipe: overrides keys of the approach's recipe.
         splits: which of the plan's splits it is trained under; all of them unless given.
@@ -86,6 +88,7 @@ class ApproachSection(_Section):
     name: str
     label: str = Field(default="", pattern=r"^([a-z0-9]+(-[a-z0-9]+)*)?$")
     weights: str = "auto"
+    refit: bool = False
     recipe: dict[str, JsonValue] = {}
     splits: tuple[SplitMethod, ...] | None = None
     crossval: tuple[SplitMethod, ...] = ()
@@ -98,7 +101,7 @@ class ApproachSection(_Section):
     @property
     def called(self) -> str:
         """What its networks are called."""
-        return self.label or self.name
+        return self.label or (f"{self.name}-refit" if self.refit else self.name)
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:

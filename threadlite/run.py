@@ -198,7 +198,8 @@ class _Run:
             _require(judged)
             self.take(self.steps.cost(variant, parent))
             if runtime_for(target) in self.steps.plan.bench.runtimes:
-                for side in ("validation", "test"):
+                sides = ("validation", "test") if variant.split().validation else ("test",)
+                for side in sides:
                     self.take(self.steps.accuracy(variant, side))
                 self.variants.append(variant)
         except (ConversionError, RuntimeFailure, ParityError) as error:

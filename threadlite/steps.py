@@ -28,6 +28,7 @@ from train.errors import ThreadliteError
 from train.fit import train_approach
 from train.pixels import load_pixels
 from train.progress import Progress
+from train.refit import unseen_or_train
 from train.splits import (
     Split,
     SplitMethod,
@@ -80,11 +81,17 @@ class Steps:
             seed=self.plan.seed,
             weights=section.weights,
         )
-        key = step_key("train.fit", {"training": training.key})
+        refitted = {"refit": True} if section.refit else {}
+        key = step_key("train.fit", {"training": training.key, **refitted})
 
         def make(folder: Path) -> Artifact:
-            checkpoints = self.workspace.checkpoints(key)
-            return train_approach(training, folder, checkpoints=checkpoints, progress=self.progress)
+            return train_approach(
+                training,
+                folder,
+                checkpoints=self.workspace.checkpoints(key),
+                progress=self.progress,
+                refit=section.refit,
+            )
 
         return self.workspace.artifact(f"{section.called}.{split.method}", key, make)
 
@@ -210,6 +217,7 @@ class Steps:
         }  # fmt: skip
 
         def make() -> list[Record]:
+            (picture,) = select(self.dataset.photos, unseen_or_train(variants[0].split())[:1])
             self.progress.begin("timing, turns", len(pairs) * self.plan.bench.rounds)
             return list(
                 measure_latencies(
@@ -217,7 +225,7 @@ class Steps:
                     threads=self._threads,
                     rounds=self.plan.bench.rounds,
                     environment=self._machine,
-                    picture=self._side(variants[0], "validation")[0].path,
+                    picture=picture.path,
                     advance=self.progress.advance,
                 )
             )

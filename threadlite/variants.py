@@ -9,6 +9,7 @@ from optimize.techniques import TECHNIQUES
 from train.artifact import Artifact
 from train.dataset import Dataset
 from train.pixels import load_pixels
+from train.refit import unseen_or_train
 from train.splits import Split, select
 from train.storage import digest_of
 from train.variant import Format
@@ -20,11 +21,11 @@ def identity_of(artifact: Artifact) -> str:
 
 
 def parity_ids(split: Split, count: int) -> list[str]:
-    """Return validation photos to compare variants on, drawn at random, the same every time.
+    """Return photos to compare variants on, of ``unseen_or_train``, the same every time.
 
     Ids often begin with the class, so the first ones would be of a few classes alone.
     """
-    ids = sorted(split.validation)
+    ids = sorted(unseen_or_train(split))
     return sorted(random.Random(0).sample(ids, min(count, len(ids))))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -17,13 +18,19 @@ from train.errors import ArtifactError, DataError
 from train.fitting import Fitted, fit_network
 from train.keras_file import save_keras
 from train.progress import Progress, Silent
+from train.refit import with_validation_trained
 from train.storage import require_writable
 from train.training import Training
 from train.variant import Variant
 
 
 def train_approach(
-    training: Training, folder: Path, *, checkpoints: Path, progress: Progress | None = None
+    training: Training,
+    folder: Path,
+    *,
+    checkpoints: Path,
+    progress: Progress | None = None,
+    refit: bool = False,
 ) -> Artifact:
     """Train, validating after every epoch, and write the best network as an artifact.
 
@@ -32,6 +39,8 @@ def train_approach(
         folder: of the new artifact; must not exist.
         checkpoints: folder for what a killed training goes on from; removed at the end.
         progress: told of every step.
+        refit: train on the validation photos too, and keep the last epoch: for a recipe that
+            has been chosen. The artifact then has no validation side.
 
     Raises:
         ArtifactError: ``folder`` exists or cannot be written.
@@ -47,6 +56,8 @@ def train_approach(
             f"{training.dataset.name}: {len(training.dataset.photos)} photos leave the validation"
             " side of the split empty; bring more photos"
         )
+    if refit:
+        training = replace(training, split=with_validation_trained(training.split))
     fitted = fit_network(training, checkpoints=checkpoints, progress=progress or Silent())
     artifact = _write(training, fitted, folder)
     shutil.rmtree(checkpoints, ignore_errors=True)

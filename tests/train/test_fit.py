@@ -54,6 +54,22 @@ def test_cut_off_training_ends_with_the_same_bytes(shapes_training: Make, tmp_pa
     assert cut.manifest == whole.manifest
 
 
+def test_a_refit_trains_on_validation_photos_too_and_keeps_the_last_epoch(
+    shapes_training: Make, tmp_path: Path
+) -> None:
+    training = shapes_training(epochs=2)
+    split = training.split
+    artifact = train_approach(training, tmp_path / "net", checkpoints=tmp_path / "ck", refit=True)
+    kept = artifact.split()
+    assert kept.train == tuple(sorted(split.train + split.validation))
+    assert (kept.validation, kept.test) == ((), split.test)
+    history = json.loads((artifact.folder / HISTORY_NAME).read_text())
+    batch = training.recipe.batch_size
+    assert history["images_per_epoch"] == len(kept.train) // batch * batch
+    assert [epoch["validation_f1"] for epoch in history["epochs"]] == [None, None]
+    assert all(epoch["best"] for epoch in history["epochs"])
+
+
 def test_checkpoints_of_another_training_are_refused(shapes_training: Make, tmp_path: Path) -> None:
     with pytest.raises(Cut):
         train_approach(
