@@ -7,7 +7,8 @@ hands over camera pixels.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -119,18 +120,43 @@ def to_onnx(model: Any) -> Any:
     import tf2onnx
 
     function = static_function(model, "uint8")
-    proto = converted(
-        lambda: tf2onnx.convert.from_function(
-            function,
-            input_signature=function.input_signature,
-            opset=ONNX_OPSET,
-            custom_op_handlers={"Erfc": (_write_erfc, [])},
-        )[0],
-        f"{model.name} to .onnx",
-    )
+    with _nodes_in_order():
+        proto = converted(
+            lambda: tf2onnx.convert.from_function(
+                function,
+                input_signature=function.input_signature,
+                opset=ONNX_OPSET,
+                custom_op_handlers={"Erfc": (_write_erfc, [])},
+            )[0],
+            f"{model.name} to .onnx",
+        )
     _require_known_operators(proto, model.name)
     give_stable_names(proto)
     return proto
+
+
+@contextmanager
+def _nodes_in_order() -> Iterator[None]:
+    """Let the converter keep a graph's nodes in their order, not in that of their addresses.
+
+    What is left of a graph after unused nodes are dropped comes out of a set of objects, which
+    every process orders anew. Where a transpose ends up hangs on which of them is pushed first:
+    one file in fifteen of a network with a last map of one place came out otherwise.
+    """
+    from tf2onnx.graph import Graph
+
+    unordered = Graph.extract_sub_graph_nodes
+
+    def ordered(graph: Any, *arguments: Any, **options: Any) -> list[Any]:
+        places = {node.name: place for place, node in enumerate(graph.get_nodes())}
+        found = unordered(graph, *arguments, **options)
+        return sorted(found, key=lambda node: (places.get(node.name, len(places)), node.name))
+
+    Graph.extract_sub_graph_nodes = ordered
+    try:
+        yield
+    finally:
+        Graph.extract_sub_graph_nodes = unordered
 
 
 def write_tflite(content: bytes, path: Path, parent: Artifact, variant: Variant) -> None:

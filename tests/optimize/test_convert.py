@@ -1,6 +1,7 @@
 """Float conversion: the same figures in another file, and bad parents refused."""
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from optimize.convert import converted, export_float, give_stable_names, load_keras
+from optimize.convert import converted, export_float, give_stable_names, load_keras, to_onnx
 from tests.tiny_models import LABELS, SIDE, tiny_network, write_parent
 from train.artifact import Artifact, open_artifact
 from train.backend import keras
 from train.errors import ArtifactError, ConversionError
+from train.networks import NETWORKS
 
 # Run with another hash seed and a fresh counter of names: neither may show in the files.
 WRITER = """
@@ -51,6 +53,26 @@ def test_a_second_conversion_in_this_process_writes_the_same_bytes(
     for target in ("tflite", "onnx"):
         again = export_float(parent, target, tmp_path / target)
         assert again.manifest == variants[f"float.{target}"].manifest
+
+
+@pytest.mark.parametrize("seed", [4, 5])
+def test_the_order_of_the_converters_sets_does_not_show(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 32 px the last map has one place, and seed 4 left its transpose elsewhere."""
+    from tf2onnx.graph import Graph
+
+    network = NETWORKS["custom-cnn"](image_size=32, classes=3)
+    expected = to_onnx(network).SerializeToString(deterministic=True)
+    as_told, draw = Graph.extract_sub_graph_nodes, random.Random(seed)
+
+    def shuffled(graph: Graph, *arguments: object, **options: object) -> list[object]:
+        found = sorted(as_told(graph, *arguments, **options), key=lambda node: node.name)
+        draw.shuffle(found)
+        return found
+
+    monkeypatch.setattr(Graph, "extract_sub_graph_nodes", shuffled)
+    assert to_onnx(network).SerializeToString(deterministic=True) == expected
 
 
 def test_the_manifest_names_variant_step_and_parent(
