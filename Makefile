@@ -45,8 +45,10 @@ results: setup  ## run PLAN (plans/clothing.toml) on DATA and land its results i
 	@$(BIN)/threadlite run $(PLAN) --data "$(DATA)" --out runs/$(basename $(notdir $(PLAN)))
 	@$(BIN)/python docs/results/publish.py runs/$(basename $(notdir $(PLAN))) $(PLAN)
 
+# Each worker takes whole files, so that what a file's tests share is made once.
+WORKERS ?= 2
 test: setup  ## the tests that CI runs
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-all: setup  ## every test, the long proofs too
 	@$(BIN)/python -m pytest

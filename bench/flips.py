@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.record import AccuracyRecord, Record, of_kind
-from bench.scores import count_flips, score_classes
+from bench.scores import count_flips
 from train.errors import DataError, UsageError
 from train.variant import Variant, parse_variant
 
@@ -162,16 +162,29 @@ def _classes(
     record: AccuracyRecord, parent: AccuracyRecord, flips: Sequence[Flip]
 ) -> tuple[ClassFlips, ...]:
     ways = Counter((flip.truth, flip.way) for flip in flips)
-    scores = zip(record.labels, score_classes(parent), score_classes(record), strict=True)
+    photos = Counter(record.truths)
+    scores = zip(_class_f1s(parent), _class_f1s(record), strict=True)
     classes = [
         ClassFlips(
             label=label,
-            photos=after.photos,
-            f1_before=before.f1,
-            f1_after=after.f1,
+            photos=photos[number],
+            f1_before=before,
+            f1_after=after,
             right_to_wrong=ways[label, "right to wrong"],
             wrong_to_right=ways[label, "wrong to right"],
         )
-        for label, before, after in scores
+        for number, (label, (before, after)) in enumerate(zip(record.labels, scores, strict=True))
     ]
     return tuple(sorted(classes, key=lambda one: (-one.f1_loss, one.label)))
+
+
+def _class_f1s(record: AccuracyRecord) -> list[float]:
+    """Return the F1 of each class: twice its hits over its photos and predictions together."""
+    photos, taken = Counter(record.truths), Counter(record.predictions)
+    hits = Counter(
+        truth for truth, new in zip(record.truths, record.predictions, strict=True) if truth == new
+    )
+    return [
+        2 * hits[number] / (photos[number] + taken[number]) if hits[number] else 0.0
+        for number in range(len(record.labels))
+    ]

@@ -15,10 +15,12 @@ from typing import Any
 
 from bench.record import EnvironmentRecord, Record, of_kind
 from bench.report_charts import Chart, chart_scripts, draw_png
-from bench.report_content import Report, build_report
+from bench.report_content import NO_EXTRAS, Extras, Report, build_report
 from bench.report_crossval import ClassRow, CrossvalRow
 from bench.report_csv import as_csv
+from bench.report_flips import FlipRow
 from bench.report_format import as_markdown
+from bench.report_layers import MEANING as LAYERS_MEAN
 from bench.report_sentences import COLUMNS, LEGEND, machine_sentence
 from bench.report_tables import VariantRow
 from train.storage import whole_file, write_text
@@ -26,12 +28,15 @@ from train.storage import whole_file, write_text
 LATENCY_PNG = "f1-latency.png"
 CURVES_PNG = "learning-curves.png"
 CONFUSIONS_PNG = "confusions.png"
+LEDGER_PNG = "ledger.png"
+FLIPS_CSV = "flips.csv"
 LATENCY_CAPTION = (
     "F1 against latency (hollow: float; filled: another precision; dashed: Pareto front)"
 )
 CONFUSIONS_CAPTION = (
     "Confusion matrices, out of fold (number: photos; depth: share of the true class)"
 )
+LEDGER_CAPTION = "What each step of optimization bought"
 CURVES_CAPTION = "Learning curves (the larger mark is the best epoch)"
 
 
@@ -43,10 +48,12 @@ def write_report(
     warnings: Sequence[str] = (),
     command: str = "",
     notes: Sequence[str] = (),
+    extras: Extras = NO_EXTRAS,
 ) -> None:
     """Write ``report.md``, ``.html``, ``.csv``, ``.json`` and the pictures into ``folder``.
 
-    Where there are cross-validations, ``crossval.csv`` and ``classes.csv`` are written too.
+    Where there are cross-validations, ``crossval.csv`` and ``classes.csv`` are written too, where
+    predictions changed ``flips.csv``.
 
     Args:
         records: what was measured; may be empty, which the report then says.
@@ -55,41 +62,65 @@ def write_report(
         warnings: what else the reader should know, such as records passed over.
         command: what makes it again.
         notes: verdicts in words, such as why int8 is not faster.
+        extras: what else was asked for.
 
     Raises:
         ArtifactError: the folder cannot be written.
     """
-    report = build_report(records, title=title, warnings=warnings, command=command, notes=notes)
+    report = build_report(
+        records, title=title, warnings=warnings, command=command, notes=notes, extras=extras
+    )
     write_text(folder / "report.csv", as_csv(VariantRow, report.rows))
-    _write_crossval_csv(folder, report)
+    _write_other_csv(folder, report)
     write_text(folder / "report.json", _as_json(report, records))
     _write_png(folder / LATENCY_PNG, report.pictures, LATENCY_CAPTION)
     _write_png(folder / CURVES_PNG, report.curves, CURVES_CAPTION)
     _write_png(folder / CONFUSIONS_PNG, report.confusions, CONFUSIONS_CAPTION)
+    _write_png(folder / LEDGER_PNG, report.ledger.charts, LEDGER_CAPTION)
     write_text(folder / "report.md", _as_markdown(report))
     write_text(folder / "report.html", _as_html(report))
 
 
-def _write_crossval_csv(folder: Path, report: Report) -> None:
-    """Write the figures of the folds, or remove an earlier report's where there are none."""
+def _write_other_csv(folder: Path, report: Report) -> None:
+    """Write figures of folds and flips, or remove an earlier report's where there are none."""
     contents = {
         "crossval.csv": as_csv(CrossvalRow, report.crossvals, leave_out=("labels", "confusion")),
         "classes.csv": as_csv(ClassRow, report.classes),
     }
     for name, content in contents.items():
-        if report.crossvals:
-            write_text(folder / name, content)
-        else:
-            (folder / name).unlink(missing_ok=True)
+        _write_or_remove(folder / name, content if report.crossvals else "")
+    flips = as_csv(FlipRow, report.flips.rows) if report.flips.rows else ""
+    _write_or_remove(folder / FLIPS_CSV, flips)
+
+
+def _write_or_remove(path: Path, content: str) -> None:
+    if content:
+        write_text(path, content)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _as_json(report: Report, records: Sequence[Record]) -> str:
-    content: dict[str, Any] = dataclasses.asdict(report)
-    for drawn in ("pictures", "curves", "confusions", "choice_names"):
-        del content[drawn]
+    drawn = ("pictures", "curves", "confusions", "choice_names", "ledger", "layers", "flips")
+    content: dict[str, Any] = {
+        field.name: _plain(getattr(report, field.name))
+        for field in dataclasses.fields(report)
+        if field.name not in (*drawn, "filters")
+    }
+    content["ledger"] = _plain(report.ledger.table)
+    content["flips"] = _plain(report.flips.table)
+    content["layers"] = [_plain(one.table) for one in report.layers]
     machines = of_kind(records, EnvironmentRecord)
     content["environments"] = [machine.model_dump(mode="json") for machine in machines]
-    return json.dumps({"schema_version": 1, **content}, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps({"schema_version": 1, **content}, ensure_ascii=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Return dataclasses, however deep, as what JSON has."""
+    if dataclasses.is_dataclass(value):
+        names = (field.name for field in dataclasses.fields(value))
+        return {name: _plain(getattr(value, name)) for name in names}
+    return [_plain(one) for one in value] if isinstance(value, tuple | list) else value
 
 
 def _write_png(path: Path, charts: Sequence[Chart], caption: str) -> None:
@@ -112,8 +143,9 @@ def _as_markdown(report: Report) -> str:
 
 
 def _as_html(report: Report) -> str:
-    charted = bool(report.pictures or report.curves or report.confusions)
-    scripts = [chart_scripts(), _file("report.js")] if charted else []
+    drawn = (report.pictures, report.curves, report.confusions, report.ledger.charts, report.layers)
+    charted = any(drawn) or any(one.confusions for one in report.flips.details)
+    scripts = [*([chart_scripts()] if charted else []), _file("report.js")]
     rendered = (
         _environment(autoescape=True)
         .get_template("report.html.j2")
@@ -143,7 +175,12 @@ def _environment(**settings: Any) -> Any:
 
 
 def _sentences(report: Report) -> dict[str, str]:
-    return {"legend": LEGEND, "machines": machine_sentence(report.machines), "columns": COLUMNS}
+    return {
+        "legend": LEGEND,
+        "machines": machine_sentence(report.machines),
+        "columns": COLUMNS,
+        "layers_mean": LAYERS_MEAN,
+    }
 
 
 def _file(name: str) -> str:

@@ -5,25 +5,46 @@ stand side by side they share the F1 axis, never the latency axis of another mac
 Altair and vl-convert are imported inside: they take a second. Both work without a network.
 """
 
+import hashlib
 import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from bench.record import TrainingRecord
 from bench.report_format import as_f1, as_factor, as_megabytes, as_ms, as_points
-from bench.report_tables import VariantRow
+from bench.report_tables import VariantRow, filter_tags
 
 Chart = dict[str, Any]  # a Vega-Lite specification
 PANEL_WIDTH = 460  # of one picture in a PNG; in the page a picture is as wide as its column
 PANEL_HEIGHT = 320
+MANY_MARKS = 1_000
 # Okabe & Ito 2008, told apart by colour-blind readers; the blue is lighter, to show on near-black.
 COLOURS = (
     "#2F83C5", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8B6F47", "#7F7F7F",
 )  # fmt: skip
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 MUTED = "#7a828c"  # front and bars: seen on white and near-black
+CONFIG: Chart = {
+    "background": "transparent",
+    "view": {"continuousWidth": 300, "continuousHeight": 300, "stroke": None},
+    "axis": {
+        "gridColor": "#8a929c",
+        "gridOpacity": 0.25,
+        "domainColor": MUTED,
+        "tickColor": MUTED,
+    },
+    "legend": {
+        "orient": "bottom",
+        "direction": "vertical",
+        "columns": 1,
+        "symbolStrokeWidth": 2,
+        "symbolBaseFillColor": MUTED,
+        "symbolBaseStrokeColor": MUTED,
+    },
+    "title": {"anchor": "start", "fontSize": 13},
+}
 TOOLTIP = {
     "variant": "variant",
+    "technique": "technique",
     "runtime": "runtime",
     "f1_text": "weighted F1 [95 %]",
     "change_text": "against float, points",
@@ -61,13 +82,17 @@ def latency_chart(
     import altair as alt
 
     points = [_point(row) for row in rows]
-    front = [_point(row) for row in sorted(rows, key=_median) if row.on_front]
     scale = _latency_scale([row for row in everywhere if row.environment == rows[0].environment])
+    front = _front(rows, bottom=_f1_scale(everywhere)["domain"][0], end=scale["domain"][1])
     x = alt.X("median_ms:Q", title="latency of one call, ms", scale=alt.Scale(**scale))
     y = alt.Y("f1:Q", title="weighted F1, test", scale=alt.Scale(**_f1_scale(everywhere)))
-    base = alt.Chart(alt.Data(values=points)).encode(x=x, y=y)
+    # Named, so that all layers share them and the page can filter them; a name of its own for each
+    # picture, so that several can be drawn into one.
+    mark = hashlib.sha256(title.encode()).hexdigest()[:8]
+    datasets = {f"points-{mark}": points, f"front-{mark}": front}
+    base = alt.Chart(alt.NamedData(f"points-{mark}")).encode(x=x, y=y)
     layers = [
-        alt.Chart(alt.Data(values=front))
+        alt.Chart(alt.NamedData(f"front-{mark}"))
         .mark_line(interpolate="step-after", strokeDash=[5, 4], color=MUTED, strokeWidth=1.5)
         .encode(x=x, y=y),
         base.mark_rule(color=MUTED, opacity=0.75).encode(y="low:Q", y2="high:Q"),
@@ -75,76 +100,21 @@ def latency_chart(
         _marks(base, everywhere, colours),
     ]
     chart = alt.layer(*layers).properties(description=title, height=PANEL_HEIGHT)
-    return finished(chart)
-
-
-def curve_chart(trainings: Sequence[TrainingRecord], colours: Chart, title: str) -> Chart:
-    """Return validation F1 by epoch, one line a training, a larger mark on the best epoch."""
-    import altair as alt
-
-    base = _by_epoch(
-        [
-            _epoch_point(training, index, epoch, f1) | {"best": f1 == training.best_validation_f1}
-            for index, training in enumerate(trainings)
-            for epoch, f1 in enumerate(training.validation_f1s, start=1)
-        ],
-        colours,
-        "weighted F1, validation",
-    )
-    mark = base.transform_filter("datum.best").mark_point(size=90, filled=True)
-    chart = alt.layer(base.mark_line(point={"size": 18}), mark)
-    return finished(chart.properties(description=title, height=PANEL_HEIGHT - 60))
-
-
-def loss_chart(trainings: Sequence[TrainingRecord], colours: Chart, title: str) -> Chart:
-    """Return the mean training loss by epoch, one line a training."""
-    base = _by_epoch(
-        [
-            _epoch_point(training, index, epoch, loss)
-            for index, training in enumerate(trainings)
-            for epoch, loss in enumerate(training.train_losses, start=1)
-        ],
-        colours,
-        "training loss",
-    )
-    chart = base.mark_line(point={"size": 18})
-    return finished(chart.properties(description=title, height=PANEL_HEIGHT - 60))
-
-
-def _epoch_point(
-    training: TrainingRecord, index: int, epoch: int, value: float
-) -> dict[str, object]:
-    return {"approach": training.approach, "training": index, "epoch": epoch, "value": value}
-
-
-def _by_epoch(points: list[dict[str, object]], colours: Chart, measured: str) -> Any:
-    import altair as alt
-
-    return alt.Chart(alt.Data(values=points)).encode(
-        x=alt.X(
-            "epoch:Q",
-            title="epoch",
-            axis=alt.Axis(tickMinStep=1, format="d"),
-            scale=alt.Scale(zero=False, nice=False),
-        ),
-        y=alt.Y("value:Q", title=measured, scale=alt.Scale(zero=False, nice=True)),
-        color=alt.Color("approach:N", title="approach", scale=alt.Scale(**colours)),
-        detail="training:N",
-        tooltip=[
-            "approach:N",
-            "epoch:Q",
-            alt.Tooltip("value:Q", title=measured, format=".3f"),
-        ],
-    )
+    return finished(chart) | {"datasets": datasets}
 
 
 def draw_png(charts: Sequence[Chart], caption: str) -> bytes:
-    """Return the charts under ``caption``, two a row, on white, twice the nominal resolution."""
+    """Return the charts under ``caption``, two a row, on white.
+
+    At twice the nominal resolution, unless there are so many marks that it would take seconds.
+    """
     import vl_convert
     from PIL import Image
 
+    own = ("config", "$schema", "autosize", "datasets")
+    datasets = {name: rows for one in charts for name, rows in one.get("datasets", {}).items()}
     panels = [
-        {key: value for key, value in chart.items() if key not in ("config", "$schema", "autosize")}
+        {key: value for key, value in chart.items() if key not in own}
         | {"width": PANEL_WIDTH, "title": chart["description"]}
         for chart in charts
     ]
@@ -154,10 +124,12 @@ def draw_png(charts: Sequence[Chart], caption: str) -> bytes:
         "title": {"text": caption, "anchor": "start", "offset": 12},
         "columns": 2,
         "concat": panels,
+        "datasets": datasets,
         "spacing": 32,
         "padding": 16,
     }
-    drawn = vl_convert.vegalite_to_png(spec, vl_version=vega_lite_version(), scale=2)
+    scale = 1 if max(map(len, datasets.values()), default=0) > MANY_MARKS else 2
+    drawn = vl_convert.vegalite_to_png(spec, vl_version=vega_lite_version(), scale=scale)
     smaller = io.BytesIO()
     Image.open(io.BytesIO(drawn)).convert("RGB").save(smaller, format="PNG", optimize=True)
     return smaller.getvalue()
@@ -199,7 +171,7 @@ def _marks(base: Any, everywhere: Sequence[VariantRow], colours: Chart) -> Any:
         size=alt.Size(
             "megabytes:Q",
             title="file, MB",
-            scale=alt.Scale(type="linear", domainMin=0, rangeMin=40, rangeMax=520),
+            scale=alt.Scale(domain=[0, _largest(everywhere)], rangeMin=30, rangeMax=520),
             legend=alt.Legend(symbolStrokeColor=MUTED, tickCount=3),
         ),
         tooltip=[alt.Tooltip(f"{field}:N", title=title) for field, title in TOOLTIP.items()],
@@ -210,22 +182,40 @@ def _median(row: VariantRow) -> float:
     return row.median_ms or 0.0
 
 
+def _largest(rows: Sequence[VariantRow]) -> float:
+    """Return the largest file of all rows, in MB."""
+    return max((row.file_bytes or 0 for row in rows), default=0) / 1e6 or 1.0
+
+
+def _place(row: VariantRow) -> dict[str, object]:
+    """Return where a row stands in the picture."""
+    f1 = row.f1.weighted_f1 if row.f1 else 0.0
+    return {"f1": round(f1, 5), "median_ms": round(_median(row), 4)}
+
+
+def _front(rows: Sequence[VariantRow], *, bottom: float, end: float) -> list[dict[str, object]]:
+    """Return the corners of the Pareto front, from the bottom up to it and on to the right end."""
+    places = [_place(row) for row in sorted(rows, key=_median) if row.on_front]
+    if not places:
+        return []
+    return [places[0] | {"f1": bottom}, *places, places[-1] | {"median_ms": end}]
+
+
 def _point(row: VariantRow) -> dict[str, object]:
     score = row.f1
     assert score is not None
-    return {
+    network, technique, runtime, precision = filter_tags(row)
+    return _place(row) | {
         "variant": row.variant,
-        "network": row.network,
-        "precision": row.precision,
-        "runtime": row.runtime,
-        "f1": round(score.weighted_f1, 5),
+        "network": network,
+        "technique": technique,
+        "runtime": runtime,
+        "precision": precision,
         "low": round(score.low, 5),
         "high": round(score.high, 5),
-        "median_ms": row.median_ms,
-        "p10_ms": row.p10_ms,
-        "p90_ms": row.p90_ms,
-        "megabytes": 0.0 if row.file_bytes is None else row.file_bytes / 1e6,
-        "on_front": row.on_front,
+        "p10_ms": round(row.p10_ms or 0.0, 4),
+        "p90_ms": round(row.p90_ms or 0.0, 4),
+        "megabytes": 0.0 if row.file_bytes is None else round(row.file_bytes / 1e6, 3),
         "f1_text": as_f1(score),
         "change_text": as_points(row.f1_change),
         "latency_text": f"{as_ms(row.median_ms)} ({as_ms(row.p10_ms)} to {as_ms(row.p90_ms)})",
@@ -253,20 +243,8 @@ def _f1_scale(rows: Sequence[VariantRow]) -> Chart:
 
 def finished(chart: Any) -> Chart:
     """Return an Altair chart as Vega-Lite, in the looks that all charts of a report share."""
-    spec: Chart = (
-        chart.properties(width="container", autosize={"type": "fit-x", "contains": "padding"})
-        .configure(background="transparent")
-        .configure_view(stroke=None)
-        .configure_axis(gridColor="#8a929c", gridOpacity=0.25, domainColor=MUTED, tickColor=MUTED)
-        .configure_legend(
-            orient="bottom",
-            direction="vertical",
-            columns=1,
-            symbolStrokeWidth=2,
-            symbolBaseFillColor=MUTED,
-            symbolBaseStrokeColor=MUTED,
-        )
-        .configure_title(anchor="start", fontSize=13)
-        .to_dict()
-    )
-    return spec
+    spec: Chart = chart.to_dict(
+        validate=False
+    )  # that takes long, and what is written here is valid
+    shape = {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+    return spec | shape | {"config": CONFIG}

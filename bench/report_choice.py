@@ -5,36 +5,35 @@ A variant is *within* the margin when the whole 95 % interval of its paired diff
 best lies within it, *outside* when none of it does; between the two, the photos cannot tell.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.report_format import MINUS, as_f1, as_factor, as_ms, as_points, as_row
+from bench.report_format import MINUS, as_f1, as_ms, as_points, as_row, listed
+from bench.report_goals import FASTEST, GOALS, Goal, most_accurate_under, size, speed
 from bench.report_scores import change_between
 from bench.report_tables import Accuracies, Condition, VariantRow, by_condition
 from bench.scores import Difference
 
 MARGIN = 0.01  # one point of weighted F1
 SHOWN_RIVALS = 3
-GOAL = "the fastest variant within 1 point of the best weighted F1"
 Outcome = Literal["chosen", "undecided", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The answer for one split on one machine.
+    """The answer to one goal for one split on one machine.
 
     Attributes:
         goal: what was asked for.
-        outcome: ``chosen``; ``undecided``: a faster variant may be within the margin too, and the
+        outcome: ``chosen``; ``undecided``: another variant may serve the goal better, and the
             photos cannot tell; ``none``: nothing to choose from.
-        row: the fastest variant that is surely within the margin.
+        row: the variant that surely serves the goal best.
         best: the variant of the best validation F1.
         change: validation F1 of ``row`` less that of ``best``.
-        rivals: faster variants that may be within the margin, the fastest first.
+        rivals: variants that may serve it better, the best first.
         headline: the answer in one sentence.
-        reasons: why, and what is given up, a sentence each.
+        reasons: why, what is given up and what could not be chosen, a sentence each.
     """
 
     split_method: str
@@ -42,7 +41,7 @@ class Choice:
     threads: int | None
     outcome: Outcome
     headline: str
-    goal: str = GOAL
+    goal: str = FASTEST.words
     row: VariantRow | None = None
     best: VariantRow | None = None
     change: Difference | None = None
@@ -56,17 +55,28 @@ class _Candidate:
     change: Difference  # validation F1 less the best's
 
 
-def choose(rows: Sequence[VariantRow], accuracies: Accuracies) -> tuple[Choice, ...]:
-    """Return one choice for each split, machine and number of threads that was timed."""
+def choose(
+    rows: Sequence[VariantRow], accuracies: Accuracies, *, under_ms: float | None = None
+) -> tuple[Choice, ...]:
+    """Return one choice a goal for each split, machine and number of threads that was timed.
+
+    Args:
+        rows: what was measured.
+        accuracies: their predictions.
+        under_ms: asks for the most accurate variant of a median under so many ms too.
+    """
     choices: list[Choice] = []
     for condition, members in by_condition(rows).items():
         timed = [row for row in members if row.median_ms is not None]
         if not timed:
             continue
         groups = _same_photos(timed, accuracies)
-        choices += [_choose_among(group, accuracies) for group in groups]
+        judged = {id(row) for group in groups for row in group}
+        out = _left_out([row for row in timed if id(row) not in judged], accuracies)
+        for group in groups:
+            choices += _choices(group, accuracies, under_ms, out)
         if not groups:
-            choices.append(_no_choice(condition))
+            choices.append(_no_choice(condition, out))
     return tuple(choices)
 
 
@@ -80,7 +90,26 @@ def _same_photos(rows: Sequence[VariantRow], accuracies: Accuracies) -> list[lis
     return list(found.values())
 
 
-def _no_choice(condition: Condition) -> Choice:
+def _left_out(rows: Sequence[VariantRow], accuracies: Accuracies) -> tuple[str, ...]:
+    """Return which rows could not be chosen because no validation photos judged them, and why."""
+    refitted = [as_row(row) for row in rows if accuracies.refitted(row)]
+    others = [as_row(row) for row in rows if not accuracies.refitted(row)]
+    sentences = []
+    if refitted:
+        sentences.append(
+            f"Not chosen: {listed(refitted, SHOWN_RIVALS)}, because no photos were left to choose"
+            " on: training and validation photos together trained it, and test photos choose"
+            " nothing."
+        )
+    if others:
+        sentences.append(
+            f"Not chosen: {listed(others, SHOWN_RIVALS)}, because no record judges it on"
+            " validation photos."
+        )
+    return tuple(sentences)
+
+
+def _no_choice(condition: Condition, reasons: tuple[str, ...]) -> Choice:
     split_method, environment, threads = condition
     return Choice(
         split_method=split_method,
@@ -89,33 +118,115 @@ def _no_choice(condition: Condition) -> Choice:
         outcome="none",
         headline="No choice is made: no variant was both timed and judged on validation photos,"
         " and choosing on test photos would flatter the variant chosen.",
+        reasons=reasons,
     )
 
 
-def _choose_among(rows: Sequence[VariantRow], accuracies: Accuracies) -> Choice:
-    best = max(rows, key=lambda row: (_validation(row), -(row.median_ms or 0.0)))
+def _choices(
+    rows: Sequence[VariantRow],
+    accuracies: Accuracies,
+    under_ms: float | None,
+    left_out: tuple[str, ...],
+) -> list[Choice]:
+    best = _best(rows)
     candidates = _candidates(rows, best, accuracies)
-    safe = min(
-        (one for one in candidates if one.change.low >= -MARGIN), key=lambda one: _speed(one.row)
-    )
-    rivals = [
-        one
-        for one in candidates
-        if _speed(one.row) < _speed(safe.row) and one.change.high >= -MARGIN
+    weighed = [goal for goal in GOALS if goal is FASTEST or any(size(row) < 1e99 for row in rows)]
+    choices = [_least(goal, best, candidates, left_out) for goal in weighed]
+    if under_ms is not None:
+        choices.append(_under(under_ms, rows, accuracies, left_out))
+    return choices
+
+
+def _least(
+    goal: Goal, best: VariantRow, candidates: Sequence[_Candidate], left_out: tuple[str, ...]
+) -> Choice:
+    """Return the choice of the least weight within the margin."""
+
+    def weight(one: _Candidate) -> float:
+        return goal.weight(one.row)
+
+    surely = [one for one in candidates if one.change.low >= -MARGIN]
+    safe = min(surely, key=lambda one: (weight(one), speed(one.row)))
+    rivals = [one for one in candidates if weight(one) < weight(safe)]
+    rivals = sorted((one for one in rivals if one.change.high >= -MARGIN), key=weight)
+    headline = f"Ship {as_row(safe.row)}."
+    if rivals:
+        names = listed([as_row(one.row) for one in rivals], 2)
+        headline = (
+            f"Undecided. Surely within 1 point: {as_row(safe.row)}. {goal.better.capitalize()},"
+            f" and perhaps within it: {names}."
+        )
+    reasons = (*_reasons(goal, safe, best, rivals), *left_out)
+    return _choice(goal.words, safe, best, rivals, headline, reasons)
+
+
+def _under(
+    limit_ms: float,
+    rows: Sequence[VariantRow],
+    accuracies: Accuracies,
+    left_out: tuple[str, ...],
+) -> Choice:
+    """Return the choice of the most accurate variant under a time."""
+    words, quick = most_accurate_under(limit_ms), [row for row in rows if speed(row) < limit_ms]
+    if not quick:
+        fastest = min(rows, key=speed)
+        return Choice(
+            split_method=fastest.split_method,
+            environment=fastest.environment,
+            threads=fastest.threads,
+            outcome="none",
+            goal=words,
+            headline=f"No variant stays under {limit_ms:g} ms: the fastest, {as_row(fastest)},"
+            f" takes {as_ms(fastest.median_ms)} ms.",
+            reasons=left_out,
+        )
+    best = _best(quick)
+    candidates = _candidates(quick, best, accuracies)
+    itself = next(one for one in candidates if one.row is best)
+    rivals = [one for one in candidates if one is not itself and one.change.high > 0.0]
+    rivals.sort(key=lambda one: -one.change.value)
+    headline = f"Ship {as_row(best)}."
+    if rivals:
+        names = listed([as_row(one.row) for one in rivals], 2)
+        headline = f"Undecided. Best by its figure: {as_row(best)}. Perhaps better: {names}."
+    reasons = [f"Its validation F1 is {as_f1(best.validation_f1)}, the best under {limit_ms:g} ms."]
+    reasons += [
+        f"{as_row(one.row)} differs from it by {as_points(one.change)} points: the interval"
+        " reaches above 0."
+        for one in rivals[:SHOWN_RIVALS]
     ]
-    rivals.sort(key=lambda one: _speed(one.row))
-    choice = Choice(
+    reasons.append(_test_sentence(best))
+    return _choice(words, itself, best, rivals, headline, (*reasons, *left_out))
+
+
+def _choice(
+    goal: str,
+    safe: _Candidate,
+    best: VariantRow,
+    rivals: Sequence[_Candidate],
+    headline: str,
+    reasons: tuple[str, ...],
+) -> Choice:
+    return Choice(
         split_method=safe.row.split_method,
         environment=safe.row.environment,
         threads=safe.row.threads,
         outcome="undecided" if rivals else "chosen",
-        headline=_headline(safe.row, rivals),
+        goal=goal,
+        headline=headline,
         row=safe.row,
         best=best,
         change=None if safe.row is best else safe.change,
         rivals=tuple(one.row for one in rivals),
+        reasons=reasons,
     )
-    return dataclasses.replace(choice, reasons=_reasons(safe, best, rivals))
+
+
+def _best(rows: Sequence[VariantRow]) -> VariantRow:
+    return max(
+        rows,
+        key=lambda row: (row.validation_f1.weighted_f1 if row.validation_f1 else 0.0, -speed(row)),
+    )
 
 
 def _candidates(
@@ -132,45 +243,29 @@ def _candidates(
     return found
 
 
-def _validation(row: VariantRow) -> float:
-    return row.validation_f1.weighted_f1 if row.validation_f1 else 0.0
-
-
-def _speed(row: VariantRow) -> float:
-    return row.median_ms if row.median_ms is not None else float("inf")
-
-
-def _headline(safe: VariantRow, rivals: Sequence[_Candidate]) -> str:
-    if not rivals:
-        return f"Ship {as_row(safe)}."
-    return (
-        f"Undecided. Surely within 1 point: {as_row(safe)}. Faster, and perhaps within it:"
-        f" {_listed([as_row(one.row) for one in rivals])}."
-    )
-
-
-def _reasons(safe: _Candidate, best: VariantRow, rivals: Sequence[_Candidate]) -> tuple[str, ...]:
+def _reasons(
+    goal: Goal, safe: _Candidate, best: VariantRow, rivals: Sequence[_Candidate]
+) -> tuple[str, ...]:
     row = safe.row
     reasons: list[str] = []
     if row is best:
         reasons.append(
-            f"It has the best validation F1, {as_f1(row.validation_f1)}, and no faster variant is"
-            " surely within 1 point of it."
+            f"It has the best validation F1, {as_f1(row.validation_f1)}, and no {goal.better}"
+            " variant is surely within 1 point of it."
         )
     else:
         reasons.append(
             f"On the validation photos it differs from the best, {as_row(best)}"
-            f" ({as_f1(best.validation_f1)}), by {as_points(safe.change)} points, and it is"
-            f" {as_factor(_speed(best) / _speed(row))} as fast."
+            f" ({as_f1(best.validation_f1)}), by {as_points(safe.change)} points, and"
+            f" {goal.gain(row, best)}."
         )
     for one in rivals[:SHOWN_RIVALS]:
         reasons.append(
-            f"{as_row(one.row)} takes {as_ms(one.row.median_ms)} ms instead of"
-            f" {as_ms(row.median_ms)} ms and differs from the best by {as_points(one.change)}"
-            f" points: the interval lies across the bound of {MINUS}1 point."
+            f"{as_row(one.row)} {goal.instead(one.row, row)} and differs from the best by"
+            f" {as_points(one.change)} points: the interval lies across the bound of"
+            f" {MINUS}1 point."
         )
-    reasons.append(_test_sentence(row))
-    return tuple(reasons)
+    return (*reasons, _test_sentence(row))
 
 
 def _test_sentence(row: VariantRow) -> str:
@@ -180,9 +275,3 @@ def _test_sentence(row: VariantRow) -> str:
         f"On the {row.test_photos} test photos, which had no part in the choice: weighted F1"
         f" {as_f1(row.f1)}; median {as_ms(row.median_ms)} ms, p90 {as_ms(row.p90_ms)} ms."
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return the first two names, and how many more there are."""
-    more = len(names) - 2
-    return " and ".join([*names[:2], *([f"{more} more"] if more > 0 else [])])

@@ -1,9 +1,18 @@
 """What a report says, put together from records before anything is laid out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from bench.record import EnvironmentRecord, Record, TrainingRecord, VerdictRecord, of_kind
+from bench.record import (
+    EnvironmentRecord,
+    FailureRecord,
+    Record,
+    TrainingRecord,
+    VerdictRecord,
+    of_kind,
+)
+from bench.report_against import Against, compare_runs
 from bench.report_approaches import (
     ApproachRow,
     approach_rows,
@@ -14,10 +23,8 @@ from bench.report_approaches import (
 from bench.report_charts import (
     Chart,
     colour_scale,
-    curve_chart,
     drawable,
     latency_chart,
-    loss_chart,
 )
 from bench.report_choice import Choice, choose
 from bench.report_confusions import confusion_chart
@@ -29,7 +36,11 @@ from bench.report_crossval import (
     crossval_rows,
     crossval_table,
 )
+from bench.report_curves import curve_chart, loss_chart
+from bench.report_flips import Flips, build_flips
+from bench.report_layers import LayersOf, build_layers
 from bench.report_layout import Table
+from bench.report_ledger import LedgerSection, build_ledgers, ledger_section
 from bench.report_sections import (
     comparison_table,
     evidence_tables,
@@ -45,7 +56,29 @@ from bench.report_sentences import (
     split_sentence,
     weights_sentences,
 )
-from bench.report_tables import Accuracies, VariantRow, build_rows, by_condition
+from bench.report_tables import Accuracies, VariantRow, build_rows, by_condition, filter_tags
+
+FILTERS = ("network", "technique", "runtime", "precision")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What a report may be asked for beside its records.
+
+    Attributes:
+        old_records: of a run to compare with; ``None`` compares nothing.
+        old: what that run is called.
+        under_ms: asks for the most accurate variant of a median under so many ms.
+        photos: files by photo; small pictures of those whose prediction changed go into the page.
+    """
+
+    old_records: Sequence[Record] | None = None
+    old: str = ""
+    under_ms: float | None = None
+    photos: Mapping[str, Path] | None = None
+
+
+NO_EXTRAS = Extras()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +95,13 @@ class Report:
         curves: learning curves, one for each split.
         columns_mean: what the columns of the table of approaches mean.
         origins: which approaches began from random weights, and why.
+        ledger: what each step to the chosen variants bought.
+        layers: where the time of profiled variants goes.
+        flips: which photos' predictions changed.
+        against: what moved since an older run; ``None`` where none was given.
+        filters: what the picture can be filtered by: a heading and its values, in the order of
+            ``filter_tags``.
+        unseen: what failed and is in no picture, a sentence each.
         doubts: what the records themselves make doubtful, and the caller's warnings.
         notes: the verdicts that came with the records, such as why int8 is not faster.
     """
@@ -76,6 +116,12 @@ class Report:
     classes: tuple[ClassRow, ...]
     choices: tuple[Choice, ...]
     choice_names: tuple[str, ...]
+    ledger: LedgerSection
+    layers: tuple[LayersOf, ...]
+    flips: Flips
+    against: Against | None
+    filters: tuple[tuple[str, tuple[str, ...]], ...]
+    unseen: tuple[str, ...]
     pictures: tuple[Chart, ...]
     curves: tuple[Chart, ...]
     confusions: tuple[Chart, ...]
@@ -102,6 +148,7 @@ def build_report(
     warnings: Sequence[str] = (),
     command: str = "",
     notes: Sequence[str] = (),
+    extras: Extras = NO_EXTRAS,
 ) -> Report:
     """Return all that the report says; the arguments are those of ``write_report``."""
     accuracies = Accuracies(records)
@@ -109,7 +156,7 @@ def build_report(
     crossvals = crossval_rows(records)
     approaches = approach_rows(rows, crossvals, records)
     classes = class_rows(list(judged_variants(rows).values()), accuracies, records)
-    choices = choose(rows, accuracies)
+    choices = choose(rows, accuracies, under_ms=extras.under_ms)
     known = {one.environment: one for one in of_kind(records, EnvironmentRecord)}
     trainings = of_kind(records, TrainingRecord)
     timed = {row.environment: None for row in rows if row.median_ms is not None}
@@ -127,6 +174,16 @@ def build_report(
         classes=classes,
         choices=choices,
         choice_names=tuple(_choice_name(choice, known) for choice in choices),
+        ledger=ledger_section(build_ledgers(rows, choices, accuracies)),
+        layers=build_layers(records, choices),
+        flips=build_flips(records, accuracies, rows, choices, extras.photos),
+        against=(
+            compare_runs(records, extras.old_records, extras.old)
+            if extras.old_records is not None
+            else None
+        ),
+        filters=_filters(drawable(rows)),
+        unseen=_unseen(records),
         pictures=_pictures(rows, colours, known),
         curves=_curves(trainings, colours),
         confusions=tuple(confusion_chart(row) for row in crossvals),
@@ -149,7 +206,24 @@ def build_report(
 
 def _choice_name(choice: Choice, known: dict[str, EnvironmentRecord]) -> str:
     machine = machine_name(choice.environment, known)
-    return f"{choice.split_method} split, {machine}, {choice.threads} threads"
+    threads = f"{choice.threads} thread{'' if choice.threads == 1 else 's'}"
+    goal = f"{choice.goal[:1].upper()}{choice.goal[1:]}"
+    return f"{goal}: {choice.split_method} split, {machine}, {threads}"
+
+
+def _filters(rows: Sequence[VariantRow]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return what the picture can be filtered by, a heading and its values."""
+    columns = zip(*(filter_tags(row) for row in rows), strict=True)
+    values = [tuple(sorted(set(column))) for column in columns]
+    return tuple(zip(FILTERS, values, strict=True)) if values else ()
+
+
+def _unseen(records: Sequence[Record]) -> tuple[str, ...]:
+    """Return which variants failed, and why."""
+    return tuple(
+        f"{one.variant} ({one.split_method} split, {one.stage}): {one.reason}"
+        for one in of_kind(records, FailureRecord)
+    )
 
 
 def _pictures(
@@ -168,10 +242,10 @@ def _curves(trainings: Sequence[TrainingRecord], colours: Chart) -> tuple[Chart,
     drawn = [training for training in trainings if training.train_losses]
     for method in sorted({training.split_method for training in drawn}):
         of_method = [training for training in drawn if training.split_method == method]
-        charts += [
-            curve_chart(of_method, colours, f"Validation F1 by epoch, {method} split"),
-            loss_chart(of_method, colours, f"Training loss by epoch, {method} split"),
-        ]
+        judged = [training for training in of_method if training.validation_f1s]
+        if judged:  # a refit has no validation photos
+            charts.append(curve_chart(judged, colours, f"Validation F1 by epoch, {method} split"))
+        charts.append(loss_chart(of_method, colours, f"Training loss by epoch, {method} split"))
     return tuple(charts)
 
 

@@ -7,9 +7,9 @@ from bench.crossval import FoldScores, fold_scores
 from bench.record import CrossvalRecord, Record, of_kind
 from bench.report_format import as_count, as_f1, as_share, as_spread, as_whole
 from bench.report_layout import Table
-from bench.report_scores import score_of
+from bench.report_scores import classes_of, confusion_of, score_of
 from bench.report_tables import Accuracies, VariantRow
-from bench.scores import Predicted, confusion_of, score_classes
+from bench.scores import Predicted
 
 CROSSVAL_HEADERS = (
     "approach", "split", "weights it began from", "photos", "folds", "views", "mean ± sd",
@@ -132,7 +132,7 @@ def class_rows(
             f1=score.f1,
         )
         for (where, method, approach), record in judged.items()
-        for label, score in zip(record.labels, score_classes(record), strict=True)
+        for label, score in zip(record.labels, classes_of(record), strict=True)
     )
 
 

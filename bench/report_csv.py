@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import io
 from collections.abc import Sequence
 from typing import Any, get_args, get_type_hints
@@ -22,22 +23,23 @@ def as_csv(kind: type[Any], rows: Sequence[Any], *, leave_out: Sequence[str] = (
     return stream.getvalue()
 
 
-def _headers(kind: type[Any], leave_out: Sequence[str] = ()) -> list[str]:
+def _headers(kind: Any, leave_out: Sequence[str] = ()) -> list[str]:
     headers: list[str] = []
-    for name, nested in _fields(kind, leave_out):
+    for name, nested in _fields(kind, tuple(leave_out)):
         headers += [f"{name}.{inner}" for inner in _headers(nested)] if nested else [name]
     return headers
 
 
-def _cells(kind: type[Any], row: Any, leave_out: Sequence[str] = ()) -> list[object]:
+def _cells(kind: Any, row: Any, leave_out: Sequence[str] = ()) -> list[object]:
     cells: list[object] = []
-    for name, nested in _fields(kind, leave_out):
+    for name, nested in _fields(kind, tuple(leave_out)):
         value = getattr(row, name, None)
         cells += _cells(nested, value) if nested else [_cell(value)]
     return cells
 
 
-def _fields(kind: type[Any], leave_out: Sequence[str]) -> list[tuple[str, type[Any] | None]]:
+@functools.cache
+def _fields(kind: type[Any], leave_out: tuple[str, ...]) -> list[tuple[str, type[Any] | None]]:
     """Return each field with the dataclass that it holds, whose figures stand side by side."""
     hints = get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind) if field.name not in leave_out]

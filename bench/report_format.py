@@ -1,18 +1,13 @@
 """How a report writes its numbers: one function a quantity, ``n/a`` for what is not there."""
 
+from collections.abc import Sequence
+
 from bench.report_tables import VariantRow
 from bench.scores import Difference, Scores
 
 ABSENT = "n/a"
-MARKDOWN_ESCAPES = (
-    ("&", "&amp;"),
-    ("<", "&lt;"),
-    (">", "&gt;"),
-    ("\\", "\\\\"),
-    ("|", "\\|"),
-    ("`", "\\`"),
-    ("*", "\\*"),
-    ("](", "]\\("),
+MARKDOWN_ESCAPES = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\\": "\\\\", "|": "\\|", "`": "\\`", "*": "\\*"}
 )
 MINUS = "−"  # noqa: RUF001 - a real minus sign, as wide as the plus it stands under
 
@@ -82,6 +77,13 @@ def as_row(row: VariantRow) -> str:
     return f"{row.variant} on {row.runtime}" if row.runtime else row.variant
 
 
+def listed(names: Sequence[str], shown: int) -> str:
+    """Return the first names, and how many more there are: ``a, b and 3 more``."""
+    more = len(names) - shown
+    parts = [*names[:shown], *([f"{more} more"] if more > 0 else [])]
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
+
+
 def _signed(value: float) -> str:
     text = f"{value:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", MINUS)
@@ -90,6 +92,4 @@ def _signed(value: float) -> str:
 def as_markdown(value: object) -> str:
     """Return ``value`` as plain text in a Markdown paragraph or table cell, on one line."""
     text = " ".join(str(value).split())
-    for mark, escaped in MARKDOWN_ESCAPES:
-        text = text.replace(mark, escaped)
-    return text
+    return text.translate(MARKDOWN_ESCAPES).replace("](", "]\\(")

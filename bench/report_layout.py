@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One table: a row has one text a header; the first ``words`` columns are not numbers."""
+    """One table: a row has one text a header; the first ``words`` columns are not numbers.
+
+    Where there are ``tags``, one a row, they are what the page filters rows by.
+    """
 
     caption: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     words: int = 1
+    tags: tuple[tuple[str, ...], ...] = ()

@@ -1,11 +1,37 @@
-"""The scores of a report: each computed once, however many rows show it."""
+"""The scores of a report: each computed once, however many rows show it.
+
+They are those of ``bench.scores``, to the last bit of an interval: the same resamples of senders,
+of which a report keeps the F1 of each, so that a difference of two records is a subtraction.
+"""
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from bench.record import AccuracyRecord
-from bench.scores import Difference, Predicted, Scores, paired_difference, score
-from train.errors import DataError
+from bench.scores import Difference, Predicted, Scores, senders_of
+from train.metrics import (
+    ClassScore,
+    calibration_error,
+    interval_of,
+    sender_draws,
+    top_accuracy,
+)
+
+RESAMPLES = 2_000
+SEED = 0
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Resampled:
+    """The weighted F1 of one record: of all its photos, and of each resample of its senders."""
+
+    scores: Scores
+    f1s: Floats
 
 
 class _Once:
@@ -14,12 +40,13 @@ class _Once:
     def __init__(self, record: Predicted) -> None:
         self.record = record
         self.key = (
-            record.labels, record.senders, record.truths, record.predictions, record.top_classes,
-            record.confidences,
+            record.labels, senders_of(record), record.truths, record.predictions,
+            record.top_classes, record.confidences,
         )  # fmt: skip
+        self._hash = hash(self.key)
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        return self._hash
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Once) and self.key == other.key
@@ -27,18 +54,35 @@ class _Once:
 
 def score_of(record: Predicted) -> Scores:
     """Return every figure of ``record``, weighted F1 and accuracy with their 95 % intervals."""
-    return _score(_Once(record))
+    return _resampled(_Once(record)).scores
 
 
 def change_between(base: AccuracyRecord, other: AccuracyRecord) -> Difference | None:
     """Return the weighted F1 of ``other`` less that of ``base``, paired photo by photo.
 
-    ``None`` where the two were not judged on the same photos with the same labels.
+    Each resample draws whole senders once for both. ``None`` where the two were not judged on
+    the same photos of the same senders with the same labels.
     """
-    try:
-        return paired_difference(other, parent=base)
-    except DataError:
+    if not same_photos(base, other):
         return None
+    before, after = _resampled(_Once(base)), _resampled(_Once(other))
+    low, high = interval_of(after.f1s - before.f1s)
+    value = after.scores.weighted_f1 - before.scores.weighted_f1
+    return Difference(value=value, low=low, high=high)
+
+
+def same_photos(one: AccuracyRecord, other: AccuracyRecord) -> bool:
+    """Return whether both were judged on the same photos, senders, truths and labels."""
+    if one.labels != other.labels:
+        return False
+    if (one.photo_ids, one.truths, one.senders) == (other.photo_ids, other.truths, other.senders):
+        return True
+    return _judged(one) == _judged(other)
+
+
+def _judged(record: AccuracyRecord) -> dict[str, tuple[int, str]]:
+    pairs = zip(record.truths, record.senders, strict=True)
+    return dict(zip(record.photo_ids, pairs, strict=True))
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -52,6 +96,97 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-@functools.lru_cache(maxsize=4096)
-def _score(once: _Once) -> Scores:
-    return score(once.record)
+def confusion_of(record: Predicted) -> tuple[tuple[int, ...], ...]:
+    """Return how many photos of each label were taken for which: ``[truth][prediction]``."""
+    truths, predictions = np.asarray(record.truths), np.asarray(record.predictions)
+    counts = _tally(truths, predictions, len(record.labels), len(record.labels))
+    return tuple(tuple(int(count) for count in row) for row in counts)
+
+
+def classes_of(record: Predicted) -> tuple[ClassScore, ...]:
+    """Return precision, recall and F1 of each of the record's labels, in their order."""
+    hits, predicted = (counts.sum(axis=0) for counts in _counts(record))
+    photos = np.bincount(record.truths, minlength=len(record.labels)).astype(np.float64)
+    precision, recall = (hits / np.maximum(whole, 1.0) for whole in (predicted, photos))
+    f1s = _of_classes(hits, predicted, photos)
+    return tuple(
+        ClassScore(photos=int(count), precision=float(p), recall=float(r), f1=float(f1))
+        for count, p, r, f1 in zip(photos, precision, recall, f1s, strict=True)
+    )
+
+
+@functools.lru_cache(maxsize=16_384)
+def _resampled(once: _Once) -> _Resampled:
+    record = once.record
+    hits, predicted = _counts(record)
+    support, drawn_support = _support(record.truths, senders_of(record), len(record.labels))
+    drawn = sender_draws(len(hits), resamples=RESAMPLES, seed=SEED)
+    drawn_hits = drawn @ hits
+    f1s = _weighted(drawn_hits, drawn @ predicted, drawn_support)
+    accuracies = drawn_hits.sum(axis=-1) / np.maximum(drawn_support.sum(axis=-1), 1.0)
+    low, accuracy_low, high, accuracy_high = np.quantile(
+        np.stack((f1s, accuracies)), (0.025, 0.975), axis=1
+    ).ravel()
+    hit, taken = hits.sum(axis=0), predicted.sum(axis=0)
+    tops, confidences = record.top_classes, record.confidences
+    scores = Scores(
+        weighted_f1=float(_weighted(hit, taken, support)),
+        low=float(low),
+        high=float(high),
+        accuracy=float(hit.sum() / support.sum()),
+        accuracy_low=float(accuracy_low),
+        accuracy_high=float(accuracy_high),
+        macro_f1=float(_of_classes(hit, taken, support)[support + taken > 0].mean()),
+        top3_accuracy=top_accuracy(record.truths, tops) if tops else None,
+        calibration_error=(
+            calibration_error(record.truths, record.predictions, confidences)
+            if confidences
+            else None
+        ),
+    )
+    return _Resampled(scores=scores, f1s=f1s)
+
+
+def _counts(record: Predicted) -> tuple[Floats, Floats]:
+    """Return right predictions and all predictions of each sender: ``(senders, classes)``."""
+    rows, senders = _sender_rows(senders_of(record))
+    truths, predictions = np.asarray(record.truths), np.asarray(record.predictions)
+    right = truths == predictions
+    hits = _tally(rows[right], truths[right], senders, len(record.labels))
+    return hits, _tally(rows, predictions, senders, len(record.labels))
+
+
+@functools.lru_cache(maxsize=64)
+def _support(
+    truths: tuple[int, ...], senders: tuple[str, ...], classes: int
+) -> tuple[Floats, Floats]:
+    """Return the photos of each class, ``(classes,)``, and of each resample beside them."""
+    rows, count = _sender_rows(senders)
+    photos = _tally(rows, np.asarray(truths), count, classes)
+    drawn = sender_draws(count, resamples=RESAMPLES, seed=SEED) @ photos
+    return photos.sum(axis=0), drawn
+
+
+@functools.lru_cache(maxsize=64)
+def _sender_rows(senders: tuple[str, ...]) -> tuple[npt.NDArray[np.int64], int]:
+    """Return the number of each photo's sender, in the order of their names, and how many."""
+    numbers = {sender: number for number, sender in enumerate(sorted(set(senders)))}
+    return np.array([numbers[sender] for sender in senders]), len(numbers)
+
+
+def _tally(
+    rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], height: int, width: int
+) -> Floats:
+    places = np.bincount(rows * width + columns, minlength=height * width)
+    return places.reshape(height, width).astype(np.float64)
+
+
+def _of_classes(hits: Floats, predicted: Floats, support: Floats) -> Floats:
+    """Return the F1 of each class; 0 where there is nothing to divide by."""
+    return np.divide(2 * hits, support + predicted, out=np.zeros_like(hits), where=hits > 0)
+
+
+def _weighted(hits: Floats, predicted: Floats, support: Floats) -> Floats:
+    """Return the F1 of the classes weighted by their photos, of each ``(..., classes)``."""
+    weighed = (_of_classes(hits, predicted, support) * support).sum(axis=-1)
+    return np.asarray(weighed / np.maximum(support.sum(axis=-1), 1.0))

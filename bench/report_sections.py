@@ -24,7 +24,7 @@ from bench.report_format import (
 )
 from bench.report_layout import Table
 from bench.report_sentences import condition_name
-from bench.report_tables import VariantRow
+from bench.report_tables import VariantRow, filter_tags
 
 VARIANT_HEADERS = (
     "variant", "runtime", "split", "weighted F1 [95 %]", "accuracy", "F1 against float, points",
@@ -50,6 +50,7 @@ def variant_tables(
             headers=VARIANT_HEADERS,
             rows=tuple(_variant_cells(row) for row in group),
             words=3,
+            tags=tuple(filter_tags(row) for row in group),
         )
         for group in groups.values()
     )
@@ -160,7 +161,7 @@ def _training_cells(one: TrainingRecord) -> tuple[str, ...]:
         one.split_method,
         one.weights_source,
         f"{100 * one.weights_coverage:.1f} %",
-        as_count(len(one.validation_f1s)),
+        as_count(len(one.train_losses)),
         as_share(one.best_validation_f1 if fitted else None),
         as_whole(one.train_seconds),
         as_whole(one.images_per_second),

@@ -35,7 +35,7 @@ LEGEND = (
     "Hollow marks are float, filled ones are of another precision; colour is the network, shape"
     " the runtime, area the file's size. Upright bars are the 95 % interval of F1, level ones run"
     " from the 10th to the 90th percentile of single calls. The dashed line is the Pareto front of"
-    " the test figures."
+    " the test figures, of all variants whatever is filtered."
 )
 COLUMNS = (
     "Weighted F1 and accuracy are of the test photos, under the runtime named; intervals are 95 %,"

@@ -11,7 +11,14 @@ from typing import Literal
 
 import numpy as np
 
-from bench.record import AccuracyRecord, CostRecord, LatencyRecord, Record, of_kind
+from bench.record import (
+    AccuracyRecord,
+    CostRecord,
+    LatencyRecord,
+    Record,
+    TrainingRecord,
+    of_kind,
+)
 from bench.report_scores import change_between, pareto_front, score_of
 from bench.scores import Difference, Scores
 from train.errors import UsageError
@@ -88,6 +95,15 @@ class Accuracies:
             self._found.setdefault((*_subject(record), record.runtime, record.side), {})[
                 record.environment
             ] = record
+        self._refits = {
+            (one.split_method, one.network_sha256)
+            for one in of_kind(records, TrainingRecord)
+            if one.photos.get("validation") == 0
+        }
+
+    def refitted(self, row: VariantRow) -> bool:
+        """Return whether training left the row's network no photos to choose on."""
+        return (row.split_method, row.network_sha256) in self._refits
 
     def of(self, row: VariantRow, side: Side) -> AccuracyRecord | None:
         """Return the row's record, its own machine's before any other's."""
@@ -215,6 +231,11 @@ def _against_float(row: VariantRow, base: VariantRow | None, accuracies: Accurac
     if before and after and after.photo_ids:
         row = dataclasses.replace(row, f1_change=change_between(before, after))
     return row
+
+
+def filter_tags(row: VariantRow) -> tuple[str, str, str, str]:
+    """Return what a row is found by: network, techniques, runtime, precision."""
+    return row.network, " + ".join(row.techniques) or "none", row.runtime, row.precision
 
 
 def by_condition(rows: Sequence[VariantRow]) -> dict[Condition, list[VariantRow]]:

@@ -8,66 +8,112 @@ Source: Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import JsonValue
 
-from optimize.convert import load_keras, to_onnx, write_onnx, write_tflite
+from optimize.convert import load_keras, to_onnx, to_tflite, write_onnx, write_tflite
+from optimize.litert_quantizer import find_ranges, to_mixed_tflite
 from optimize.quantize_litert import to_int8_tflite
 from optimize.quantize_onnx import to_int8_onnx
+from optimize.quantize_processor import products_overflow_here
 from train.artifact import Artifact, Step, derive_artifact
 from train.errors import ConfigError, ConversionError
 from train.pixels import Pixels
-from train.variant import Format
+from train.variant import Format, Variant
+
+# What each backend can find the ranges of activations by; the default is both's.
+CALIBRATIONS: dict[tuple[Format, str], tuple[str, ...]] = {
+    ("tflite", "converter"): ("min-max",),
+    ("tflite", "ai-edge-quantizer"): ("min-max", "average", "mse"),
+    ("onnx", "converter"): ("min-max", "entropy", "percentile"),
+}
+BACKENDS = ("converter", "ai-edge-quantizer")
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeConfig:
     """How to quantize.
 
-    Weights are symmetric int8 with one scale a channel in both formats; ranges of activations
-    are the least and the greatest value met on the calibration photos.
+    Weights are symmetric int8 with one scale a channel in both formats.
 
     Attributes:
         photos: calibration photos to take from the training side, at least 8; ranges settle
             after a hundred or so.
         seed: of the choice of photos.
+        backend: ``converter`` (TensorFlow Lite's own, or ONNX Runtime's tool) or
+            ``ai-edge-quantizer``, for ``.tflite`` alone.
+        calibration: how ranges of activations are found. ``min-max``: the least and the greatest
+            value met; ``percentile``: all but the outermost; ``entropy``: where cutting off
+            loses the least information; ``average``: a moving average of each photo's least
+            and greatest; ``mse``: ``min-max``, with *weights* scaled for the least squared error.
+            ``CALIBRATIONS`` says which backend has which.
+        percentile: percent of the values that ``percentile`` keeps, in (50, 100].
         onnx_activations: type of activations in ``.onnx``. ``uint8`` maps to one instruction on
             x86 processors with VNNI and is the faster there; ``int8`` suits others.
-        onnx_reduce_range: use 7 of the 8 bits of the weights, against overflow of ``uint8``
-            activations on x86 processors without VNNI.
+        onnx_reduce_range: whether weights use 7 of their 8 bits, against overflow of ``uint8``
+            activations on x86 processors without VNNI: ``yes``, ``no``, or ``auto`` for what
+            the processor at hand needs.
     """
 
     photos: int = 200
     seed: int = 0
+    backend: str = "converter"
+    calibration: str = "min-max"
+    percentile: float = 99.99
     onnx_activations: Literal["uint8", "int8"] = "uint8"
-    onnx_reduce_range: bool = False
+    onnx_reduce_range: Literal["auto", "yes", "no"] = "auto"
 
     def __post_init__(self) -> None:
         if self.photos < 8:
             raise ConfigError(f"photos must be at least 8 for calibration, got {self.photos}")
-        if self.onnx_activations not in ("uint8", "int8"):
-            raise ConfigError(
-                f"onnx_activations must be uint8 or int8, got {self.onnx_activations!r}"
-            )
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                listed = " or ".join((", ".join(allowed[:-1]), allowed[-1]))
+                raise ConfigError(f"{name} must be {listed}, got {getattr(self, name)!r}")
+        if not 50.0 < self.percentile <= 100.0:
+            raise ConfigError(f"percentile must be in (50, 100], got {self.percentile}")
+
+    def reduces_range(self) -> bool:
+        """Return whether ``.onnx`` weights use 7 bits on the processor at hand."""
+        if self.onnx_reduce_range == "auto":
+            return self.onnx_activations == "uint8" and products_overflow_here()
+        return self.onnx_reduce_range == "yes"
+
+    def words(self, target: Format) -> tuple[str, ...]:
+        """Return what a variant's name says of settings that are not the defaults."""
+        said = {
+            "ai-edge": self.backend == "ai-edge-quantizer",
+            self.calibration: self.calibration != "min-max",
+            "s8s8": target == "onnx" and self.onnx_activations == "int8",
+            "7-bit": target == "onnx" and self.onnx_reduce_range == "yes",
+        }
+        return tuple(word for word, holds in said.items() if holds)
 
 
-def choose_calibration(
-    train_ids: Sequence[str], config: QuantizeConfig | None = None
-) -> tuple[str, ...]:
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "backend": BACKENDS,
+    "calibration": tuple(sorted({name for names in CALIBRATIONS.values() for name in names})),
+    "onnx_activations": ("uint8", "int8"),
+    "onnx_reduce_range": ("auto", "yes", "no"),
+}
+
+
+def choose_calibration(train_ids: Sequence[str], config: Any = None) -> tuple[str, ...]:
     """Return the ids to calibrate on, sorted: a seeded sample of the training side.
 
     Args:
         train_ids: photo ids of the training side, never of another.
-        config: says how many and with which seed; all of them where there are fewer.
+        config: says how many and with which seed; all of them where there are fewer. One id
+            where it has no ``photos``, as that of a technique that calibrates on nothing.
     """
     config = config or QuantizeConfig()
     ids = sorted(train_ids)
-    chosen = random.Random(config.seed).sample(ids, min(config.photos, len(ids)))
-    return tuple(sorted(chosen))
+    wanted, seed = getattr(config, "photos", 1), getattr(config, "seed", 0)
+    return tuple(sorted(random.Random(seed).sample(ids, min(wanted, len(ids)))))
 
 
 def quantize_int8(
@@ -89,39 +135,79 @@ def quantize_int8(
         config: how; the defaults if ``None``.
 
     Raises:
+        ConfigError: the backend cannot write ``target``, or not find ranges as told.
         ConversionError: the parent is no Keras artifact, the calibration photos do not fit it,
             or its graph cannot be expressed in integers.
         ArtifactError: ``folder`` exists or cannot be written.
     """
     config = config or QuantizeConfig()
-    _require_fit(parent, calibration, calibration_ids)
+    require_backend(config, target)
+    require_calibration(parent, calibration, calibration_ids)
     model = load_keras(parent)
-    variant = parent.manifest.name.as_format(target, precision="int8")
+    variant = named(parent, config, target)
     reaching, changed = with_both_extremes(calibration)
+    if config.backend == "ai-edge-quantizer":  # it is told the range of the input
+        reaching, changed = calibration, 0
 
     def fill(path: Path) -> None:
         if target == "onnx":
-            integer = to_int8_onnx(
-                to_onnx(model),
-                reaching,
-                activations=config.onnx_activations,
-                reduce_range=config.onnx_reduce_range,
-            )
-            write_onnx(integer, path, parent, variant)
+            write_onnx(_integer_onnx(model, reaching, config), path, parent, variant)
         else:
-            write_tflite(to_int8_tflite(model, reaching), path, parent, variant)
+            write_tflite(_integer_tflite(model, reaching, config), path, parent, variant)
 
     step = Step(
         technique="int8",
         config={
             "format": target,
-            "method": "min-max",
+            "method": config.calibration,
             **asdict(config),
-            **_calibration_record(calibration_ids, changed),
+            "onnx_weight_bits": 7 if target == "onnx" and config.reduces_range() else 8,
+            **calibration_record(calibration_ids, changed),
         },
         parent_sha256=parent.manifest.payload_sha256,
     )
     return derive_artifact(folder, parent, fill=fill, variant=variant, step=step)
+
+
+def _integer_onnx(model: Any, calibration: Pixels, config: QuantizeConfig) -> Any:
+    return to_int8_onnx(
+        to_onnx(model),
+        calibration,
+        activations=config.onnx_activations,
+        reduce_range=config.reduces_range(),
+        method=config.calibration,
+        percentile=config.percentile,
+    )
+
+
+def _integer_tflite(model: Any, calibration: Pixels, config: QuantizeConfig) -> bytes:
+    if config.backend == "converter":
+        return to_int8_tflite(model, calibration)
+    content = to_tflite(model)
+    ranges = find_ranges(content, calibration, average=config.calibration == "average")
+    return to_mixed_tflite(content, ranges, least_squares=config.calibration == "mse")
+
+
+def named(parent: Artifact, config: QuantizeConfig, target: Format, *more: str) -> Variant:
+    """Return the name of ``parent`` in int8, with ``more`` and unusual settings as techniques."""
+    name = parent.manifest.name.as_format(target, precision="int8")
+    return replace(name, techniques=(*name.techniques, *more, *config.words(target)))
+
+
+def require_backend(config: QuantizeConfig, target: Format) -> None:
+    """Check that the backend writes ``target`` and can find ranges as it is told to.
+
+    Raises:
+        ConfigError: it cannot; says what can.
+    """
+    methods = CALIBRATIONS.get((target, config.backend))
+    if methods is None:
+        raise ConfigError(f"backend {config.backend!r} writes no .{target}; use 'converter'")
+    if config.calibration not in methods:
+        raise ConfigError(
+            f"calibration must be one of {', '.join(methods)} for .{target} by"
+            f" {config.backend}, got {config.calibration!r}"
+        )
 
 
 def with_both_extremes(calibration: Pixels) -> tuple[Pixels, int]:
@@ -139,14 +225,20 @@ def with_both_extremes(calibration: Pixels) -> tuple[Pixels, int]:
     return reaching, len(missing)
 
 
-def _calibration_record(ids: Sequence[str], changed: int) -> dict[str, JsonValue]:
+def calibration_record(ids: Sequence[str], changed: int) -> dict[str, JsonValue]:
+    """Return what a manifest says of calibration: which photos, how many values were set."""
     return {
         "calibration_ids": list(ids),
         "calibration_values_set": changed,
     }
 
 
-def _require_fit(parent: Artifact, calibration: Pixels, ids: Sequence[str]) -> None:
+def require_calibration(parent: Artifact, calibration: Pixels, ids: Sequence[str]) -> None:
+    """Check that calibration photos fit the parent and come from its training side.
+
+    Raises:
+        ConversionError: they do not.
+    """
     pixels = parent.manifest.pixels
     expected = (len(ids), pixels.height, pixels.width, 3)
     if not ids or calibration.shape != expected or calibration.dtype != np.uint8:

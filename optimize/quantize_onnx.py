@@ -1,13 +1,14 @@
 """Full-integer int8 ``.onnx``: QuantizeLinear and DequantizeLinear around each operator (QDQ).
 
 ONNX Runtime fuses each such group into one integer kernel. Weights get one scale a channel.
-Its dynamic quantization is not offered: it turns convolutions into ``ConvInteger``, for which
-there is no fast kernel.
+Its dynamic quantization is another technique: see ``quantize_dynamic.py``.
 Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 """
 
+import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,46 +24,116 @@ def to_int8_onnx(
     *,
     activations: Literal["uint8", "int8"],
     reduce_range: bool,
+    method: str = "min-max",
+    percentile: float = 99.99,
 ) -> Any:
     """Return a float ONNX graph as a QDQ graph; its input stays uint8.
 
     Args:
         proto: a float ``onnx.ModelProto`` with the one input ``pixels``.
         calibration: ``(photo, height, width, 3)`` uint8; one photo at a time is run, and only
-            the ranges met are kept, so that memory does not grow with their number.
+            the ranges met, or their histograms, are kept, so that memory does not grow with
+            their number.
         activations: type of the activations.
         reduce_range: use 7 bits of the weights.
+        method: ``min-max``, ``entropy`` or ``percentile``.
+        percentile: percent of the values that ``percentile`` keeps.
 
     Raises:
         ConversionError: ONNX Runtime refuses the graph.
     """
-    import onnx
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    kinds = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
 
     def quantize() -> Any:
         with tempfile.TemporaryDirectory() as scratch:
-            names = ("float.onnx", "prepared.onnx", "int8.onnx")
-            plain, prepared, integer = (Path(scratch) / name for name in names)
-            onnx.save(proto, plain)
-            # Shapes are static: ONNX's own inference finds them all without the symbolic one.
-            quant_pre_process(plain, prepared, skip_symbolic_shape=True)
-            quantize_static(
-                prepared,
-                integer,
-                _reader(calibration),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
+            prepared = prepare_onnx(proto, Path(scratch))
+            settings = static_settings(
+                activations=activations,
                 reduce_range=reduce_range,
-                activation_type=kinds[activations],
-                weight_type=QuantType.QInt8,
-                nodes_to_exclude=_softmax_nodes(onnx.load(prepared)),
+                method=method,
+                percentile=percentile,
             )
-            return onnx.load(integer)
+            return quantize_prepared(prepared, calibration, settings)
 
     return converted(quantize, "float .onnx to int8 .onnx")
+
+
+def prepare_onnx(proto: Any, folder: Path) -> Path:
+    """Write a float graph as ONNX Runtime wants it before quantization; returns the file."""
+    import onnx
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    plain, prepared = folder / "float.onnx", folder / "prepared.onnx"
+    onnx.save(proto, plain)
+    # Shapes are static: ONNX's own inference finds them all without the symbolic one.
+    quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+    return prepared
+
+
+def static_settings(
+    *, activations: str, reduce_range: bool, method: str, percentile: float
+) -> dict[str, Any]:
+    """Return arguments of ONNX Runtime's ``quantize_static``."""
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType
+
+    kinds = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
+    methods = {
+        "min-max": CalibrationMethod.MinMax,
+        "entropy": CalibrationMethod.Entropy,
+        "percentile": CalibrationMethod.Percentile,
+    }
+    settings: dict[str, Any] = {
+        "quant_format": QuantFormat.QDQ,
+        "per_channel": True,
+        "reduce_range": reduce_range,
+        "activation_type": kinds[activations],
+        "weight_type": QuantType.QInt8,
+        "calibrate_method": methods[method],
+    }
+    if method != "min-max":  # histograms: photo by photo, or all activations of all are kept
+        settings["extra_options"] = {
+            "CalibStridedMinMax": 1,
+            "CalibTensorRangeSymmetric": False,
+            "CalibPercentile": percentile,
+        }
+    return settings
+
+
+def quantize_prepared(
+    prepared: Path,
+    calibration: Pixels,
+    settings: Mapping[str, Any],
+    *,
+    ranges: Path | None = None,
+    in_float: Collection[str] = (),
+    only: Collection[str] | None = None,
+) -> Any:
+    """Return a prepared float graph as a QDQ graph; softmax stays in float.
+
+    Args:
+        prepared: what ``prepare_onnx`` wrote.
+        calibration: ``(photo, height, width, 3)`` uint8.
+        settings: what ``static_settings`` gave.
+        ranges: where ranges are kept from one call to the next; not kept if ``None``.
+        in_float: names of further nodes that stay in float.
+        only: names of the nodes that are quantized; ``None`` for all.
+    """
+    import onnx
+    from onnxruntime.quantization import quantize_static
+
+    integer = prepared.with_name("int8.onnx")
+    further: dict[str, Any] = {} if ranges is None else {"calibration_cache_path": ranges}
+    if only is not None:
+        further["nodes_to_quantize"] = sorted(only)
+    with redirect_stdout(io.StringIO()):  # histograms are announced one by one
+        quantize_static(
+            prepared,
+            integer,
+            _reader(calibration),
+            nodes_to_exclude=[*_softmax_nodes(onnx.load(prepared)), *sorted(in_float)],
+            **settings,
+            **further,
+        )
+    return onnx.load(integer)
 
 
 def _softmax_nodes(proto: Any) -> list[str]:
@@ -74,10 +145,18 @@ def _reader(calibration: Pixels) -> Any:
     """Return ONNX Runtime's view of the photos, one feed at a time."""
     from onnxruntime.quantization import CalibrationDataReader
 
-    feeds: Iterator[dict[str, Any]] = ({"pixels": photo[np.newaxis]} for photo in calibration)
-
     class PhotoReader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.set_range(0, len(calibration))
+
+        def __len__(self) -> int:
+            return len(calibration)
+
+        def set_range(self, start_index: int, end_index: int) -> None:
+            self._left = iter(calibration[start_index:end_index])
+
         def get_next(self) -> dict[str, Any] | None:
-            return next(feeds, None)
+            photo = next(self._left, None)
+            return None if photo is None else {"pixels": photo[np.newaxis]}
 
     return PhotoReader()

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeAlias
 
-from threadlite import cost, gate, verify
+from threadlite import cost, gate, report, verify
 from threadlite.devices import add_device
 from threadlite.options import (
     add_approach,
@@ -18,7 +18,7 @@ from threadlite.options import (
     add_threads,
 )
 
-OWN_MODULES = {"gate": gate, "cost": cost, "verify": verify}
+OWN_MODULES = {"gate": gate, "cost": cost, "verify": verify, "report": report}
 """Commands that are a module of their own: ``add_parser`` and ``run``."""
 EPILOG = """\
 from photos to phone:
@@ -95,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     gate.add_parser(commands)
     cost.add_parser(commands)
     verify.add_parser(commands)
-    _add_report(commands)
+    report.add_parser(commands)
     _add_classify(commands)
     _add_run(commands)
     commands.add_parser("doctor", help="say what this machine and installation can do")
@@ -160,7 +160,10 @@ def _add_crossval(commands: _Commands) -> None:
 def _add_optimize(commands: _Commands) -> None:
     parser = commands.add_parser("optimize", help="make a new artifact out of one by a technique")
     parser.add_argument(
-        "technique", metavar="TECHNIQUE", help="int8, or float for the plain export"
+        "technique",
+        metavar="TECHNIQUE[+TECHNIQUE]",
+        help="shrink, prune, cluster, int8 and so on, or several in a row, such as"
+        " shrink+prune+int8; float for the plain export",
     )
     parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="a trained network")
     parser.add_argument("--format", choices=("tflite", "onnx"), default="tflite")
@@ -170,7 +173,8 @@ def _add_optimize(commands: _Commands) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="override a setting of the technique, such as photos=100",
+        help="override a setting of the technique, such as photos=100; of several techniques"
+        " shrink.maccs=0.5",
     )
     add_source(parser, required=False)
     add_columns(parser)
@@ -213,13 +217,6 @@ def _add_bench(commands: _Commands) -> None:
     add_columns(parser)
     add_threads(parser)
     add_device(parser)
-
-
-def _add_report(commands: _Commands) -> None:
-    parser = commands.add_parser("report", help="make the report out of records; measures nothing")
-    parser.add_argument("records", type=Path, nargs="+", metavar="RECORDS.jsonl")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder")
-    parser.add_argument("--title", default="threadlite", help="headline of the report")
 
 
 def _add_classify(commands: _Commands) -> None:

@@ -1,6 +1,5 @@
 """What each command does, once its words are read."""
 
-import shlex
 import shutil
 import sys
 from argparse import Namespace
@@ -98,25 +97,12 @@ def crossval(arguments: Namespace) -> int:
 
 
 def optimize(arguments: Namespace) -> int:
-    """Make a new artifact by one technique."""
-    from optimize.convert import export_float
-    from optimize.techniques import make_config
-    from threadlite.variants import optimize_artifact
-    from train.artifact import open_artifact
+    """Make a new artifact by one technique, or by several, one after the other."""
+    from threadlite.optimizing import optimize_chain
 
-    settings = parse_settings(arguments.set)
-    config = None if arguments.technique == "float" else make_config(arguments.technique, settings)
     _require_new(arguments.out)
-    parent = open_artifact(arguments.artifact)
-    if config is None:
-        made = export_float(parent, arguments.format, arguments.out)
-        _tell(f"{made.manifest.variant} in {arguments.out}")
-        return 0
     with Display() as display:
-        dataset = reopen_dataset(parent, arguments, display)
-        made = optimize_artifact(
-            parent, arguments.technique, arguments.format, dataset, arguments.out, config
-        )
+        made = optimize_chain(arguments, display)
     _tell(f"{made.manifest.variant} in {arguments.out}")
     return 0
 
@@ -142,30 +128,6 @@ def bench(arguments: Namespace) -> int:
     with Display() as display:
         count = measure(arguments, display)
     _tell(f"{count} records in {arguments.out}")
-    return 0
-
-
-def report(arguments: Namespace) -> int:
-    """Make the report out of records."""
-    from bench.record import Record, read_records, to_line
-    from bench.report import write_report
-    from train.storage import whole_folder
-
-    _require_new(arguments.out)
-    records: list[Record] = []
-    warnings: list[str] = []
-    for path in arguments.records:
-        found, doubts = read_records(path)
-        records += found
-        warnings += doubts
-    records = list({to_line(record): record for record in records}.values())
-    words = ["threadlite", "report", *(path.name for path in arguments.records)]
-    words += ["--title", arguments.title, "--out", arguments.out.name]
-    with whole_folder(arguments.out) as draft:
-        write_report(
-            records, draft, title=arguments.title, warnings=warnings, command=shlex.join(words)
-        )
-    _tell(f"report in {arguments.out / 'report.html'}")
     return 0
 
 

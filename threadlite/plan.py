@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from deploy.runtime import RUNTIMES
-from optimize.techniques import TECHNIQUES, make_config
+from optimize.techniques import TECHNIQUES, Chain, make_config, parse_chain
 from train.approaches import APPROACHES, Approach, Recipe, approach_named
 from train.dataset import DROPPED_LABELS, SourceOptions
 from train.errors import ConfigError, ThreadliteError, UsageError
@@ -131,7 +131,12 @@ def once(names: tuple[Name, ...]) -> tuple[Name, ...]:
 
 
 class OptimizeSection(_Section):
-    """Which techniques make variants of every trained network, with their settings."""
+    """Which variants are made of every trained network.
+
+    Attributes:
+        techniques: each makes a variant in every format; ``shrink+prune+int8`` chains several.
+        settings: of each technique, wherever it stands.
+    """
 
     techniques: tuple[str, ...] = ("int8",)
     settings: dict[str, dict[str, JsonValue]] = {}
@@ -139,12 +144,21 @@ class OptimizeSection(_Section):
     @model_validator(mode="after")
     def _are_known(self) -> Self:
         once(self.techniques)
-        for name in (*self.techniques, *self.settings):
+        for name in self.settings:
             if name not in TECHNIQUES:
                 raise ValueError(f"{name!r} is not known; choose from {', '.join(TECHNIQUES)}")
-        for name in self.techniques:
-            self.config_of(name)
+        for chain in self.chains:
+            for name in chain.names:
+                self.config_of(name)
         return self
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """What ``techniques`` names, decoded."""
+        try:
+            return tuple(parse_chain(text) for text in self.techniques)
+        except ThreadliteError as error:
+            raise ValueError(str(error)) from error
 
     def config_of(self, technique: str) -> Any:
         """Return the technique's configuration with this plan's settings."""

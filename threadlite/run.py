@@ -11,11 +11,19 @@ from bench.environment import describe_environment
 from bench.record import FailureRecord, ParityRecord, Record, of_kind, write_records
 from deploy.parity import Parity, require_parity
 from deploy.runtime import runtime_for
+from optimize.techniques import Chain
 from threadlite.plan import ApproachSection, Plan
 from threadlite.steps import Steps
 from threadlite.workspace import Workspace, digests_of, step_key
 from train.artifact import Artifact
-from train.errors import ConversionError, ParityError, RuntimeFailure, WeightsError
+from train.errors import (
+    ConfigError,
+    ConversionError,
+    ParityError,
+    RuntimeFailure,
+    ThreadliteError,
+    WeightsError,
+)
 from train.progress import Progress
 from train.sources import open_dataset
 from train.splits import Split, SplitMethod
@@ -168,54 +176,65 @@ class _Run:
 
     def make_variants(self, parent: Artifact) -> None:
         """Make and judge every variant of a trained network; those that pass are bundled."""
-        plan = self.steps.plan
-        makers: dict[str, Callable[[Format], Artifact]] = {
-            "float": partial(self.steps.export, parent),
-            **{
-                name: partial(self.steps.optimize, name, parent)
-                for name in plan.optimize.techniques
-            },
-        }
-        for label, make in makers.items():
-            passed = []
-            for target in plan.deploy.formats:
-                variant = self._attempt(parent, label, target, make)
-                if variant is not None:
-                    passed.append(variant)
-            if passed:
-                method = parent.manifest.split.method
-                name = f"{parent.manifest.name.network}.{label}.{method}"
-                self.sound[name] = passed
+        self._make_files(parent, parent, "float", "")
+        for chain in self.steps.plan.optimize.chains:
+            network = self._change(parent, chain)
+            if network is not None:
+                self._make_files(parent, network, chain.label, chain.file)
 
-    def _attempt(
-        self, parent: Artifact, label: str, target: Format, make: Callable[[Format], Artifact]
-    ) -> Artifact | None:
-        """Make one variant and judge it; a failure becomes a record."""
+    def _change(self, trained: Artifact, chain: Chain) -> Artifact | None:
+        """Make the network that a chain's files come from; a failure becomes a record."""
+        network = trained
         try:
-            variant = make(target)
-            judged = self.steps.parity(variant, parent)
-            self.take(judged)
-            _require(judged)
-            self.take(self.steps.cost(variant, parent))
-            if runtime_for(target) in self.steps.plan.bench.runtimes:
-                sides = ("validation", "test") if variant.split().validation else ("test",)
-                for side in sides:
-                    self.take(self.steps.accuracy(variant, side))
-                self.variants.append(variant)
-        except (ConversionError, RuntimeFailure, ParityError) as error:
-            manifest = parent.manifest
-            self.take(
-                [
-                    self.steps.failure(
-                        error,
-                        f"{manifest.name.network}.{label}.{target}",
-                        manifest.split.method,
-                        network=manifest.payload_sha256,
-                    )
-                ]
-            )
+            for technique in chain.networks:
+                network = self.steps.change(technique, network)
+        except (ConversionError, ConfigError) as error:
+            self._fail(error, trained, f"{chain.label}.keras")
             return None
+        return network
+
+    def _make_files(self, trained: Artifact, network: Artifact, label: str, technique: str) -> None:
+        """Write ``network`` in every format, by a technique or in float, and judge the files."""
+        make = (
+            partial(self.steps.optimize, technique, network)
+            if technique
+            else partial(self.steps.export, network)
+        )
+        passed = []
+        for target in self.steps.plan.deploy.formats:
+            try:
+                passed.append(self._judged(make(target), network, target))
+            except (ConversionError, RuntimeFailure, ParityError) as error:
+                self._fail(error, trained, f"{label}.{target}")
+        if passed:
+            method = trained.manifest.split.method
+            self.sound[f"{trained.manifest.name.network}.{label}.{method}"] = passed
+
+    def _judged(self, variant: Artifact, network: Artifact, target: Format) -> Artifact:
+        """Judge a variant of ``network``; return it where it follows it."""
+        judged = self.steps.parity(variant, network)
+        self.take(judged)
+        _require(judged)
+        self.take(self.steps.cost(variant, network))
+        if runtime_for(target) in self.steps.plan.bench.runtimes:
+            sides = ("validation", "test") if variant.split().validation else ("test",)
+            for side in sides:
+                self.take(self.steps.accuracy(variant, side))
+            self.variants.append(variant)
         return variant
+
+    def _fail(self, error: ThreadliteError, trained: Artifact, name: str) -> None:
+        manifest = trained.manifest
+        self.take(
+            [
+                self.steps.failure(
+                    error,
+                    f"{manifest.name.network}.{name}",
+                    manifest.split.method,
+                    network=manifest.payload_sha256,
+                )
+            ]
+        )
 
 
 def _require(judged: Sequence[Record]) -> None:

@@ -1,25 +1,26 @@
 """The steps of a run: each names all that goes into it, and is done once for equal inputs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import deploy
-from bench.record import (
-    EnvironmentRecord,
-    FailureRecord,
-    Record,
-)
+from bench.record import EnvironmentRecord, FailureRecord, Record
 from bench.subject import without_paths
 from bench.training import training_record
 from deploy.runtime import runtime_for
-from optimize.techniques import TECHNIQUES
 from threadlite.code import code_digest
 from threadlite.crossval import crossval_records
 from threadlite.evidence import evidence_of, measured_of
 from threadlite.plan import ApproachSection, Plan
-from threadlite.variants import identity_of, optimize_artifact, parity_ids
+from threadlite.variants import (
+    change_network,
+    export_variant,
+    identity_of,
+    optimize_variant,
+    parity_ids,
+)
 from threadlite.workspace import Workspace, digests_of, step_key
 from train.artifact import Artifact
 from train.crossval import CrossValidation
@@ -125,30 +126,19 @@ class Steps:
 
     def export(self, parent: Artifact, target: Format) -> Artifact:
         """Convert a trained network in float."""
-        key = step_key("optimize.convert", {"parent": identity_of(parent), "target": target})
+        return export_variant(parent, target, self.workspace)
 
-        def make(folder: Path) -> Artifact:
-            from optimize.convert import export_float
-
-            return export_float(parent, target, folder)
-
-        name = f"{parent.manifest.name.as_format(target)}.{parent.manifest.split.method}"
-        return self.workspace.artifact(name, key, make)
+    def change(self, technique: str, parent: Artifact) -> Artifact:
+        """Make another network out of a trained one; a fine-tuning that was cut off goes on."""
+        config = self.plan.optimize.config_of(technique)
+        return change_network(
+            parent, technique, config, self.dataset, self.workspace, self.progress
+        )
 
     def optimize(self, technique: str, parent: Artifact, target: Format) -> Artifact:
-        """Apply one technique to a trained network."""
+        """Apply a technique that writes a file to a network."""
         config = self.plan.optimize.config_of(technique)
-        apply = TECHNIQUES[technique].apply
-        inputs = {
-            "parent": identity_of(parent), "target": target, "config": asdict(config)
-        }  # fmt: skip
-
-        def make(folder: Path) -> Artifact:
-            return optimize_artifact(parent, technique, target, self.dataset, folder, config)
-
-        method = parent.manifest.split.method
-        name = f"{parent.manifest.name.as_format(target)}.{technique}.{method}"
-        return self.workspace.artifact(name, step_key(apply.__module__, inputs), make)
+        return optimize_variant(parent, technique, config, target, self.dataset, self.workspace)
 
     def parity(self, variant: Artifact, parent: Artifact) -> list[Record]:
         """Compare a variant with the network it was made from, on validation photos."""

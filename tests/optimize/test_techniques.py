@@ -3,12 +3,12 @@
 import pytest
 
 from optimize.quantize import QuantizeConfig, quantize_int8
-from optimize.techniques import TECHNIQUES, find_technique, make_config
+from optimize.techniques import TECHNIQUES, Chain, find_technique, make_config, parse_chain
 from train.errors import ConfigError, UsageError
 
 
 def test_int8_stands_in_the_table() -> None:
-    assert find_technique("int8") == (QuantizeConfig, quantize_int8)
+    assert find_technique("int8")[:2] == (QuantizeConfig, quantize_int8)
     assert "int8" in TECHNIQUES
 
 
@@ -33,3 +33,33 @@ def test_settings_lie_over_the_defaults() -> None:
 def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_config("int8", settings)
+
+
+def test_a_chain_is_read_in_order_with_the_file_last() -> None:
+    assert parse_chain("int8") == Chain(networks=(), file="int8")
+    assert parse_chain("shrink+prune+int8") == Chain(networks=("shrink", "prune"), file="int8")
+    assert parse_chain("cluster") == Chain(networks=("cluster",), file="")
+    labels = [parse_chain(text).label for text in ("int8", "shrink+int8", "prune+cluster")]
+    assert labels == ["int8", "shrunk.int8", "pruned.clustered.float"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("shrink+int7", "technique 'int7' is not one of .*int8"),
+        ("shrink+", "technique '' is not one of"),
+        ("int8+shrink", "int8 writes a file, from which nothing more is made; put it last"),
+        ("shrink+shrink", "name shrink twice"),
+        ("prune+shrink", "shrink would undo what prune has done; put shrink before it"),
+        ("shrink+cluster+prune", "prune would undo what cluster has done; put prune before it"),
+    ],
+)
+def test_chains_that_make_no_sense_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_chain(text)
+
+
+def test_what_spoils_and_is_spoilt_is_known() -> None:
+    for technique in TECHNIQUES.values():
+        assert set(technique.spoils) <= set(TECHNIQUES)
+        assert all(TECHNIQUES[name].word for name in technique.spoils)

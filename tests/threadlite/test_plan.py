@@ -76,6 +76,18 @@ def test_weights_are_named_by_approach_or_label(tmp_path: Path) -> None:
             with_weights(plan, [word])
 
 
+def test_techniques_are_chained_with_settings_of_each(tmp_path: Path) -> None:
+    text = "[optimize]\ntechniques = ['shrink+int8', 'cluster', 'int8']\n"
+    text += "[optimize.settings.shrink]\nmaccs = 0.4\n"
+    optimize = read_plan(plan_file(tmp_path, BASE + text)).optimize
+    assert [chain.names for chain in optimize.chains] == [
+        ("shrink", "int8"),
+        ("cluster",),
+        ("int8",),
+    ]
+    assert optimize.config_of("shrink").maccs == 0.4
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -83,8 +95,11 @@ def test_weights_are_named_by_approach_or_label(tmp_path: Path) -> None:
         (BASE + "[benhc]\nrounds = 3\n", "benhc: no such key"),
         (BASE + "[bench]\nround = 3\n", r"bench\.round: no such key"),
         (BASE.replace("custom-cnn", "custom-cmm"), "'custom-cmm' is not known; choose from"),
-        (BASE + "[optimize]\ntechniques = ['int4']\n", "'int4' is not known; choose from int8"),
-        (BASE + "[optimize.settings.int8]\ncalibration = 1\n", "int8 has no setting 'calibration'"),
+        (BASE + "[optimize]\ntechniques = ['int4']\n", "technique 'int4' is not one of .*int8"),
+        (BASE + "[optimize]\ntechniques = ['int8+shrink']\n", "int8 writes a file, .* put it last"),
+        (BASE + "[optimize]\ntechniques = ['prune', 'prune']\n", "named twice: prune, prune"),
+        (BASE + "[optimize.settings.int4]\n", "'int4' is not known; choose from"),
+        (BASE + "[optimize.settings.int8]\ncalibrate = 1\n", "int8 has no setting 'calibrate'"),
         (BASE + "[bench]\nruntimes = ['coreml']\n", "'coreml' is not known; choose from litert"),
         (BASE + "[approaches.recipe]\nepoch = 3\n", "epoch"),
         (BASE + "[approaches.recipe]\nepochs = 0\n", "trains nothing"),

@@ -1,0 +1,234 @@
+"""The ledger: what each step of optimization bought, from the network as trained to the variant.
+
+A variant's name tells its steps in order: ``net.pruned.int8.tflite`` is the network, pruned, then
+in int8. A step whose own variant was not measured cannot be told from the next one, so the two
+stand as one step.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bench.report_charts import MUTED, Chart, finished
+from bench.report_choice import Choice
+from bench.report_format import (
+    ABSENT,
+    MINUS,
+    as_factor,
+    as_megabytes,
+    as_ms,
+    as_points,
+    as_row,
+)  # fmt: skip
+from bench.report_layout import Table
+from bench.report_scores import change_between
+from bench.report_tables import Accuracies, VariantRow
+from bench.scores import Difference
+from train.errors import UsageError
+from train.variant import Variant, parse_variant
+
+HEADERS = (
+    "variant", "step", "runtime", "split", "median ms, before", "after", "speed-up",
+    "MB, before", "after", "share of bytes", "F1, points",
+)  # fmt: skip
+MEANING = (
+    "Each step from the float network as trained to the variant, on one runtime and machine: what"
+    " it did to the median latency, to the bytes of the file and, photo by photo on the test"
+    " photos, to the weighted F1 (95 % interval; grey where it holds 0)."
+)
+ENDS = ("as trained", "result")
+GAIN, LOSS = "#009E73", "#D55E00"
+_HEIGHT = 220
+_SHOWN = 4  # variants whose ledger is told
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerStep:
+    """One step between two variants that were measured.
+
+    Attributes:
+        name: what was done: ``pruned``, ``int8``, ``pruned + int8``.
+        change: weighted F1 after less before, on the same test photos.
+    """
+
+    name: str
+    before: VariantRow
+    after: VariantRow
+    change: Difference | None
+
+    @property
+    def speedup(self) -> float | None:
+        """Time before over time after."""
+        if not (self.before.median_ms and self.after.median_ms):
+            return None
+        return self.before.median_ms / self.after.median_ms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """All steps to one variant."""
+
+    row: VariantRow
+    steps: tuple[LedgerStep, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerSection:
+    """What a report says of the steps."""
+
+    table: Table | None
+    charts: tuple[Chart, ...]
+    meaning: str = MEANING
+
+
+def build_ledgers(
+    rows: Sequence[VariantRow], choices: Sequence[Choice], accuracies: Accuracies
+) -> tuple[Ledger, ...]:
+    """Return the steps to the variants that were chosen, or that might be.
+
+    Those that are networks as trained have none.
+    """
+    wanted = {
+        id(row): row for one in choices for row in (one.row, *one.rivals[:2]) if row is not None
+    }
+    known = {_identity(row): row for row in rows}
+    told = (_ledger(row, known, accuracies) for row in wanted.values())
+    return tuple(ledger for ledger in told if ledger.steps)[:_SHOWN]
+
+
+def ledger_section(ledgers: Sequence[Ledger]) -> LedgerSection:
+    """Return the table and the waterfalls."""
+    cells = [_cells(ledger, step) for ledger in ledgers for step in ledger.steps]
+    table = Table(caption="Steps", headers=HEADERS, rows=tuple(cells), words=4)
+    charts = [chart for ledger in ledgers for chart in _charts(ledger)]
+    return LedgerSection(table=table if cells else None, charts=tuple(charts))
+
+
+def lineage(name: Variant) -> tuple[tuple[str, Variant], ...]:
+    """Return the network as trained and every step after it, each with what was done.
+
+    Techniques come before the precision, in the order of the name.
+    """
+    found = [("as trained", replace(name, techniques=(), precision="float"))]
+    for count, technique in enumerate(name.techniques, start=1):
+        made = replace(name, techniques=name.techniques[:count], precision="float")
+        found.append((technique, made))
+    if name.precision != "float":
+        found.append((name.precision, name))
+    return tuple(found)
+
+
+def _ledger(
+    row: VariantRow, known: dict[tuple[object, ...], VariantRow], accuracies: Accuracies
+) -> Ledger:
+    try:
+        stations = lineage(parse_variant(row.variant))
+    except UsageError:
+        return Ledger(row=row, steps=())
+    steps: list[LedgerStep] = []
+    before: VariantRow | None = None
+    words: list[str] = []
+    for word, name in stations:
+        found = known.get(_identity(replace(row, variant=str(name))))
+        words.append(word)
+        if found is None:
+            continue
+        if before is not None:
+            old, new = accuracies.of(before, "test"), accuracies.of(found, "test")
+            change = change_between(old, new) if old and new else None
+            named = " + ".join(words)
+            steps.append(LedgerStep(name=named, before=before, after=found, change=change))
+        before, words = found, []
+    return Ledger(row=row, steps=tuple(steps))
+
+
+def _identity(row: VariantRow) -> tuple[object, ...]:
+    return row.condition, row.runtime, row.network_sha256, row.variant
+
+
+def _cells(ledger: Ledger, step: LedgerStep) -> tuple[str, ...]:
+    before, after = step.before, step.after
+    share = ABSENT
+    if before.file_bytes and after.file_bytes:
+        share = f"{100 * after.file_bytes / before.file_bytes:.0f} %"
+    return (
+        ledger.row.variant,
+        step.name,
+        ledger.row.runtime,
+        ledger.row.split_method,
+        as_ms(before.median_ms),
+        as_ms(after.median_ms),
+        as_factor(step.speedup),
+        as_megabytes(before.file_bytes),
+        as_megabytes(after.file_bytes),
+        share,
+        as_points(step.change),
+    )
+
+
+def _charts(ledger: Ledger) -> list[Chart]:
+    """Return the waterfalls of latency, bytes and F1 where every station was measured."""
+    name = f"{as_row(ledger.row)}, {ledger.row.split_method} split"
+    rows = [ledger.steps[0].before, *(step.after for step in ledger.steps)]
+    charts = []
+    times = [row.median_ms for row in rows if row.median_ms is not None]
+    if len(times) == len(rows):
+        charts.append(_waterfall(ledger, times, "median latency, ms", f"Latency to {name}"))
+    sizes = [row.file_bytes / 1e6 for row in rows if row.file_bytes is not None]
+    if len(sizes) == len(rows):
+        charts.append(_waterfall(ledger, sizes, "file, MB", f"Bytes to {name}"))
+    if all(step.change for step in ledger.steps):
+        charts.append(_f1_chart(ledger, f"F1 to {name}"))
+    return charts
+
+
+def _waterfall(ledger: Ledger, values: Sequence[float], unit: str, title: str) -> Chart:
+    """Return bars from the parent's value down, or up, to the variant's: less is better."""
+    points: list[dict[str, object]] = [_bar(ENDS[0], 0.0, values[0], "total", values[0])]
+    for step, before, after in zip(ledger.steps, values[:-1], values[1:], strict=True):
+        kind = "gain" if after <= before else "loss"
+        points.append(_bar(step.name, before, after, kind, after - before))
+    points.append(_bar(ENDS[1], 0.0, values[-1], "total", values[-1]))
+    return _bars(points, unit, title)
+
+
+def _f1_chart(ledger: Ledger, title: str) -> Chart:
+    """Return the change of F1 that each step made, with its interval; grey where that holds 0."""
+    points = []
+    for step in ledger.steps:
+        if step.change is None:
+            continue
+        value, kind = 100 * step.change.value, "total"
+        if step.change.low > 0.0 or step.change.high < 0.0:  # else it is noise
+            kind = "gain" if value > 0.0 else "loss"
+        low, high = 100 * step.change.low, 100 * step.change.high
+        points.append(_bar(step.name, 0.0, value, kind, value) | {"low": low, "high": high})
+    return _bars(points, "weighted F1 of the step, points [95 %]", title)
+
+
+def _bar(step: str, start: float, end: float, kind: str, value: float) -> dict[str, object]:
+    text = f"{value:.2f}" if step in ENDS else f"{value:+.2f}".replace("-", MINUS)
+    top = max(start, end)
+    return {"step": step, "start": start, "end": end, "top": top, "kind": kind, "text": text}
+
+
+def _bars(points: list[dict[str, object]], unit: str, title: str) -> Chart:
+    import altair as alt
+
+    steps = list(dict.fromkeys(str(point["step"]) for point in points))
+    base = alt.Chart(alt.Data(values=points)).encode(
+        x=alt.X("step:N", title=None, sort=steps, axis=alt.Axis(labelAngle=0)),
+        tooltip=[alt.Tooltip("step:N"), alt.Tooltip("text:N", title=unit)],
+    )
+    colour = alt.Color(
+        "kind:N",
+        title=None,
+        scale=alt.Scale(domain=["total", "gain", "loss"], range=[MUTED, GAIN, LOSS]),
+        legend=None,
+    )
+    start = alt.Y("start:Q", title=unit)
+    layers = [base.mark_bar(size=44).encode(y=start, y2="end:Q", color=colour)]
+    if any("low" in point for point in points):
+        layers.append(base.mark_rule(color=MUTED).encode(y="low:Q", y2="high:Q"))
+    beside = {"dx": 26, "align": "left"} if len(layers) > 1 else {"dy": -8}
+    layers.append(base.mark_text(fontSize=11, **beside).encode(y="top:Q", text="text:N"))
+    return finished(alt.layer(*layers).properties(description=title, height=_HEIGHT))

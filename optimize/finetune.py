@@ -1,0 +1,231 @@
+"""Training a changed network a little more, as it was trained before.
+
+The same views, batches, loss and moving average as in the training, by the recipe that the
+artifact's manifest holds; every layer learns, normalizations included, for what they normalize
+has changed. A constraint may hold the weights to a pattern after every step. A fine-tuning that
+was cut off goes on from its checkpoints.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from train.approaches import Approach, Recipe
+from train.artifact import Artifact
+from train.backend import make_repeatable
+from train.checkpoint import EpochLog
+from train.dataset import Dataset
+from train.errors import ConfigError
+from train.feeds import PhotoFeed
+from train.fitting import freeze
+from train.hub_network import HUB_LAYER
+from train.loop import Trainer, train_epochs
+from train.networks.blocks import HEAD_LAYER
+from train.pixels import load_pixels
+from train.progress import Progress
+from train.storage import digest_of
+from train.training import CROP_MARGIN, Training
+from train.trunk import larger
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """What a technique that trains needs beside the network.
+
+    Attributes:
+        dataset: the photos that the network was trained on; others may be among them.
+        checkpoints: folder for what a killed fine-tuning goes on from.
+        progress: told of every step.
+    """
+
+    dataset: Dataset
+    checkpoints: Path
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningConfig:
+    """How long and how fast a changed network is trained.
+
+    Attributes:
+        epochs: over the training photos; 0 leaves the network untrained.
+        learning_rate: peak rate, after a warm-up of one epoch and before the cosine decay.
+        weight_decay: decoupled decay, for kernels alone.
+    """
+
+    epochs: int = 8
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0:
+            raise ConfigError(f"epochs must be 0 or more, got {self.epochs}")
+        if not self.learning_rate > 0:
+            raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
+        if not self.weight_decay >= 0:
+            raise ConfigError(f"weight_decay must be 0 or more, got {self.weight_decay}")
+
+
+class Constraint(Protocol):
+    """A pattern that weights are held to while they train."""
+
+    @property
+    def state(self) -> Sequence[Any]:
+        """TensorFlow variables that belong into a checkpoint."""
+
+    def bind(self, live: Any, averaged: Any, *, steps_per_epoch: int) -> None:
+        """Take the network in training and its moving average, and hold both from the start on."""
+
+    def hold(self, step: Any) -> None:
+        """Bring the live weights back to the pattern after ``step``; runs inside a graph."""
+
+    def hold_average(self) -> None:
+        """Bring the moving average to the pattern; runs inside a graph."""
+
+    def is_settled(self, epochs: int) -> bool:
+        """Return whether the pattern is the final one after so many epochs."""
+
+
+class _HeldTrainer(Trainer):
+    """A trainer whose weights are held to a pattern after every step."""
+
+    def __init__(
+        self, model: Any, feed: PhotoFeed, recipe: Recipe, *, seed: int, constraint: Constraint
+    ) -> None:
+        super().__init__(model, feed, recipe, seed=seed)
+        self._constraint = constraint
+        self._steps_per_epoch = len(feed.rows.train) // recipe.batch_size
+        constraint.bind(self.model, self.averaged, steps_per_epoch=self._steps_per_epoch)
+        self.state.held = list(constraint.state)
+
+    def _average(self) -> None:
+        self._constraint.hold(self.step)
+        super()._average()
+        self._constraint.hold_average()
+
+    def validation_f1(self) -> float | None:
+        """Return the validation F1; none before the pattern is final: no epoch wins then."""
+        if not self._constraint.is_settled(int(self.step) // self._steps_per_epoch):
+            return None
+        return super().validation_f1()
+
+
+def fine_tune(
+    model: Any,
+    parent: Artifact,
+    config: TuningConfig,
+    workshop: Workshop,
+    *,
+    technique: str,
+    constraint: Constraint | None = None,
+) -> tuple[EpochLog, ...]:
+    """Train ``model`` in place; its best epoch by validation F1 stays, or the last one without.
+
+    Args:
+        model: made from the parent's network, on its pixels and with its classes.
+        parent: names the recipe, the split and the seed.
+        config: for how long.
+        workshop: photos, and where checkpoints go.
+        technique: what the network was changed by.
+        constraint: what its weights are held to.
+
+    Raises:
+        ArtifactError: the checkpoints are of another fine-tuning.
+        ConfigError: the network cannot be fine-tuned, or the loss is no longer a number.
+        DataError: a photo is missing or cannot be decoded.
+    """
+    if config.epochs == 0:
+        return ()
+    _require_trainable(model, parent)
+    recipe = tuned_recipe(parent, config)
+    training = training_of(parent, recipe, workshop.dataset)
+    make_repeatable(training.seed)
+    freeze(model, recipe)
+    photos, progress = training.dataset.photos, workshop.progress
+    progress.begin("decoding photos", 2 * len(photos))
+    large, plain = (
+        load_pixels(photos, contract, advance=progress.advance)
+        for contract in (larger(training.contract, CROP_MARGIN), training.contract)
+    )
+    feed = PhotoFeed(training.rows(), large=large, plain=plain, recipe=recipe, seed=training.seed)
+    if constraint is None:
+        trainer = Trainer(model, feed, recipe, seed=training.seed)
+    else:
+        trainer = _HeldTrainer(model, feed, recipe, seed=training.seed, constraint=constraint)
+    key = digest_of(
+        [
+            technique,
+            asdict(config),
+            parent.manifest.model_dump(mode="json"),
+            recipe.model_dump_json(),
+        ]
+    )
+    progress.say(f"{parent.manifest.name.network}: fine-tuning after {technique}")
+    return train_epochs(trainer, workshop.checkpoints, key=key, progress=progress)
+
+
+def tuned_recipe(parent: Artifact, config: TuningConfig) -> Recipe:
+    """Return the parent's recipe with the fine-tuning's length and rate, nothing frozen.
+
+    Raises:
+        ConfigError: the manifest holds no recipe that is known here.
+    """
+    found = parent.manifest.steps[0].config.get("recipe")
+    try:
+        if not isinstance(found, dict):
+            raise ValueError("it names none")
+        return Recipe.model_validate(
+            {
+                **found,
+                "epochs": config.epochs,
+                "learning_rate": config.learning_rate,
+                "weight_decay": config.weight_decay,
+                "warmup_epochs": min(1.0, config.epochs / 4),
+                "head_rate": 1.0,
+                "head_first": False,
+                "heads": ("lda",),
+                "frozen": (),
+                "freeze_batch_norm": False,
+                "cached_views": 0,
+                "patience": 0,
+            }
+        )
+    except (ValueError, ValidationError) as error:
+        raise ConfigError(
+            f"{parent.manifest.variant}: the recipe in its manifest cannot be used"
+            f" ({next(iter(str(error).splitlines()))}); train it again, or set epochs = 0"
+        ) from error
+
+
+def training_of(parent: Artifact, recipe: Recipe, dataset: Dataset) -> Training:
+    """Return the training that fine-tuning goes on with: the parent's photos, split and seed."""
+    manifest = parent.manifest
+    photos = tuple(photo for photo in dataset.photos if photo.label in manifest.labels)
+    return Training(
+        name=manifest.approach,
+        approach=Approach(network=manifest.name.network, recipe=recipe, about=""),
+        dataset=replace(dataset, photos=photos, labels=manifest.labels),
+        split=parent.split(),
+        seed=manifest.seed,
+        weights="none",
+    )
+
+
+def _require_trainable(model: Any, parent: Artifact) -> None:
+    names = [layer.name for layer in model.layers]
+    variant = parent.manifest.variant
+    if HUB_LAYER in names:
+        raise ConfigError(
+            f"{variant}: its network is a closed TF Hub box, which cannot be fine-tuned; set"
+            " epochs = 0 or train another approach"
+        )
+    if "features" not in names or model.get_layer(HEAD_LAYER).input is not (
+        model.get_layer("features").output
+    ):
+        raise ConfigError(
+            f"{variant}: its head is not one dense layer on its features, which fine-tuning needs;"
+            " set epochs = 0 or train it with a head of heads = ['lda']"
+        )

@@ -1,0 +1,232 @@
+"""Magnitude pruning: set the smallest weights of each kernel to zero, and train the others on.
+
+Zeros shrink the compressed file alone: they are still stored and multiplied, so neither the file
+nor the latency changes. For that, see ``shrink.py``, which removes whole channels. The pattern
+``2:4`` (two zeros among any four input channels in a row) is the one that some accelerators skip.
+The masks are those of the model optimization toolkit, which a slow test compares; its wrapping
+layers are not used, since their counters have no place in a moving average of weights.
+Sources: Zhu & Gupta 2017, arXiv:1710.01878, equation 1; Mishra et al. 2021, arXiv:2104.08378.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from optimize.convert import load_keras
+from optimize.finetune import TuningConfig, Workshop, fine_tune
+from optimize.finetune_artifact import require_new, write_tuned
+from train.artifact import Artifact
+from train.backend import tensorflow
+from train.errors import ConfigError, ConversionError
+
+COLOURS = 3  # a kernel on pixels has few weights, and every one of them counts
+_BLOCK, _BLOCK_KEPT = 4, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneConfig(TuningConfig):
+    """How much to prune, and how fast.
+
+    Attributes:
+        pattern: ``unstructured``, or ``2:4`` for two zeros among four input channels.
+        final_sparsity: share of zeros in every pruned kernel, in [0, 1); 0.5 by nature of ``2:4``.
+        ramp_epochs: epochs from no zeros to ``final_sparsity``; the network that is kept comes
+            from a later epoch.
+        every: optimizer steps between two choices of what is zero.
+    """
+
+    pattern: Literal["unstructured", "2:4"] = "unstructured"
+    final_sparsity: float = 0.6
+    ramp_epochs: int = 4
+    every: int = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pattern not in ("unstructured", "2:4"):
+            raise ConfigError(f"pattern must be unstructured or 2:4, got {self.pattern!r}")
+        if not 0.0 <= self.final_sparsity < 1.0:
+            raise ConfigError(f"final_sparsity must be in [0, 1), got {self.final_sparsity}")
+        if self.every < 1:
+            raise ConfigError(f"every must be 1 or more, got {self.every}")
+        if self.ramp_epochs < 0 or (self.epochs and self.ramp_epochs > self.epochs):
+            raise ConfigError(
+                f"ramp_epochs must be from 0 to epochs ({self.epochs}), got {self.ramp_epochs}"
+            )
+
+
+def sparsity_at(step: Any, *, ramp_steps: int, final_sparsity: float) -> Any:
+    """Return the sparsity due after ``step`` steps: a cubic ramp, flat after ``ramp_steps``.
+
+    Args:
+        step: a number, or a float tensor.
+        ramp_steps: steps of the ramp; with 0 the final sparsity is due at once.
+        final_sparsity: at its end.
+    """
+    if ramp_steps == 0:
+        return final_sparsity
+    left = 1.0 - step / ramp_steps
+    left = max(left, 0.0) if isinstance(left, float) else tensorflow().maximum(left, 0.0)
+    return final_sparsity * (1.0 - left**3)
+
+
+def magnitude_mask(kernel: Any, sparsity: Any) -> Any:
+    """Return 1 for the weights that stay and 0 for the share ``sparsity`` that is least.
+
+    Args:
+        kernel: a tensor of any shape.
+        sparsity: in [0, 1); what is as small as the largest that goes, goes too.
+    """
+    tf = tensorflow()
+    size = tf.cast(tf.abs(kernel), tf.float32)
+    ordered = tf.sort(tf.reshape(size, [-1]))
+    count = tf.cast(tf.round(tf.cast(sparsity, tf.float32) * ordered.shape[0]), tf.int32)
+    largest = tf.where(count > 0, ordered[tf.maximum(count, 1) - 1], -1.0)
+    return tf.cast(size > largest, kernel.dtype)
+
+
+def two_of_four_mask(kernel: Any) -> Any:
+    """Return 1 for the two largest of any four input channels in a row, else 0.
+
+    Args:
+        kernel: ``(..., inputs, outputs)``; where the inputs are no multiple of four, the last
+            block is what is left, and two of it stay.
+    """
+    tf = tensorflow()
+    size = tf.linalg.matrix_transpose(tf.abs(kernel))
+    short = -size.shape[-1] % _BLOCK
+    padded = tf.pad(size, [[0, 0]] * (len(size.shape) - 1) + [[0, short]], constant_values=-1.0)
+    blocks = tf.reshape(padded, [-1, _BLOCK])
+    places = tf.math.top_k(blocks, k=_BLOCK_KEPT).indices
+    mask = tf.reduce_sum(tf.one_hot(places, _BLOCK, dtype=kernel.dtype), axis=1)
+    mask = tf.reshape(mask, padded.shape)[..., : size.shape[-1]]
+    return tf.linalg.matrix_transpose(mask)
+
+
+class Masks:
+    """Zeros that training holds; see ``optimize.finetune.Constraint``."""
+
+    def __init__(self, config: PruneConfig) -> None:
+        self._config = config
+        self._ramp_steps = 0
+        self._live: list[Any] = []
+        self._averaged: list[Any] = []
+        self._masks: list[Any] = []
+
+    @property
+    def state(self) -> Sequence[Any]:
+        """The masks."""
+        return self._masks
+
+    def bind(self, live: Any, averaged: Any, *, steps_per_epoch: int) -> None:
+        """Take both networks, with the zeros that are due before the first step."""
+        tf = tensorflow()
+        self._ramp_steps = self._config.ramp_epochs * steps_per_epoch
+        self._live, self._averaged = prunable_kernels(live), prunable_kernels(averaged)
+        first = sparsity_at(
+            0.0, ramp_steps=self._ramp_steps, final_sparsity=self._config.final_sparsity
+        )
+        self._masks = [
+            tf.Variable(self._mask(kernel, first), trainable=False) for kernel in self._live
+        ]
+        self._apply(self._live)
+        self._apply(self._averaged)
+
+    def hold(self, step: Any) -> None:
+        """Choose the zeros anew where that is due after ``step``, and set them."""
+        tf = tensorflow()
+        done = tf.cast(step, tf.int64) + 1
+        on_time = tf.logical_or(done % self._config.every == 0, done == self._ramp_steps)
+        due = tf.logical_and(on_time, done <= self._ramp_steps)
+        tf.cond(due, lambda: self._choose(done), lambda: 0)
+        self._apply(self._live)
+
+    def hold_average(self) -> None:
+        """Set the zeros of the moving average."""
+        self._apply(self._averaged)
+
+    def is_settled(self, epochs: int) -> bool:
+        """Return whether the ramp is over."""
+        return epochs >= self._config.ramp_epochs
+
+    def _choose(self, done: Any) -> int:
+        due = sparsity_at(
+            tensorflow().cast(done, tensorflow().float32),
+            ramp_steps=self._ramp_steps,
+            final_sparsity=self._config.final_sparsity,
+        )
+        for mask, kernel in zip(self._masks, self._live, strict=True):
+            mask.assign(self._mask(kernel, due))
+        return 0
+
+    def _mask(self, kernel: Any, sparsity: Any) -> Any:
+        if self._config.pattern == "2:4":
+            return two_of_four_mask(kernel)
+        return magnitude_mask(kernel, sparsity)
+
+    def _apply(self, kernels: Sequence[Any]) -> None:
+        for mask, kernel in zip(self._masks, kernels, strict=True):
+            kernel.assign(kernel * mask)
+
+
+def prune(parent: Artifact, folder: Path, config: PruneConfig, workshop: Workshop) -> Artifact:
+    """Write ``parent`` with zeros in its kernels, fine-tuned, as a Keras artifact.
+
+    Raises:
+        ArtifactError: ``folder`` exists or cannot be written.
+        ConfigError: the network cannot be fine-tuned.
+        ConversionError: the parent is no Keras artifact, or has no kernel to prune.
+    """
+    require_new(folder)
+    model = load_keras(parent)
+    if not prunable_kernels(model):
+        raise ConversionError(
+            f"{parent.manifest.variant}: no convolution or dense layer of it can be pruned; train"
+            " another approach"
+        )
+    if config.epochs == 0:
+        Masks(_at_once(config)).bind(model, model, steps_per_epoch=0)
+    log = fine_tune(model, parent, config, workshop, technique="prune", constraint=Masks(config))
+    zeros, weights = count_zeros(model)
+    workshop.progress.say(
+        f"{parent.manifest.name.network}: {zeros:,} of {weights:,} kernel weights are zero; they"
+        " are still stored and multiplied"
+    )
+    return write_tuned(
+        parent,
+        folder,
+        model,
+        technique="prune",
+        word="pruned",
+        config={**asdict(config), "zeros": zeros, "kernel_weights": weights},
+        log=log,
+        checkpoints=workshop.checkpoints,
+    )
+
+
+def prunable_kernels(model: Any) -> list[Any]:
+    """Return the kernels of convolutions and dense layers that are not on pixels, in order.
+
+    Depthwise kernels are left alone: they hold few weights, and each of those is all that its
+    channel has.
+    """
+    return [
+        layer.kernel
+        for layer in model.layers
+        if type(layer).__name__ in ("Conv2D", "Dense") and layer.kernel.shape[-2] > COLOURS
+    ]
+
+
+def count_zeros(model: Any) -> tuple[int, int]:
+    """Return the zeros and all the weights of the kernels that can be pruned."""
+    kernels = [kernel.numpy() for kernel in prunable_kernels(model)]
+    return (
+        sum(int(np.count_nonzero(kernel == 0)) for kernel in kernels),
+        sum(kernel.size for kernel in kernels),
+    )
+
+
+def _at_once(config: PruneConfig) -> PruneConfig:
+    return PruneConfig(**{**asdict(config), "ramp_epochs": 0})

@@ -1,0 +1,126 @@
+"""The arithmetic of selective precision: what a layer costs, and how many to spare.
+
+Layers are ranked by the noise that quantizing each alone puts on its output; the worst are kept
+in float, 1, 2, 4 and so on, until the score is within its bound, and then as few as still are.
+What was found is kept after every step, so that a search that was killed goes on.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from train.storage import write_text
+
+SQNR_CEILING_DB = 200.0  # for outputs that did not change: JSON holds no infinity
+
+
+class LayerCost(BaseModel):
+    """What quantizing one layer costs.
+
+    Attributes:
+        name: of the operator, as its file format names it.
+        operator: its kind, such as ``CONV_2D``.
+        sqnr_db: signal over quantization noise at its output, decibels; low is bad.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    operator: str
+    sqnr_db: float
+
+
+class SearchState(BaseModel):
+    """How far a search is.
+
+    Attributes:
+        schema_version: of this file.
+        key: digest of all that the search depends on.
+        costs: of the layers ranked so far.
+        float_score: the network's own, in float; ``None`` before it is known.
+        scores: layers kept in float -> score of that variant.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    key: str
+    costs: tuple[LayerCost, ...] = ()
+    float_score: float | None = None
+    scores: dict[int, float] = {}
+
+    @property
+    def evaluations(self) -> int:
+        """How many variants were scored, the float one among them."""
+        return len(self.scores) + (self.float_score is not None)
+
+
+def sqnr_db(signal: float, noise: float) -> float:
+    """Return ``10 log10(signal / noise)``, at most ``SQNR_CEILING_DB``.
+
+    Args:
+        signal: sum of squares of the float values.
+        noise: sum of squares of what quantization changed.
+    """
+    if noise <= 0.0:
+        return SQNR_CEILING_DB
+    if signal <= 0.0:
+        return -SQNR_CEILING_DB
+    return float(np.clip(10.0 * np.log10(signal / noise), -SQNR_CEILING_DB, SQNR_CEILING_DB))
+
+
+def powers(reference: Any, found: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return ``(signal, noise)``: sums of squares of ``reference`` and of the difference."""
+    exact = np.asarray(reference, np.float64)
+    return np.array([np.square(exact).sum(), np.square(exact - found).sum()])
+
+
+def worst_first(costs: Sequence[LayerCost]) -> tuple[LayerCost, ...]:
+    """Return the layers, those that quantization hurts most first; equal ones by name."""
+    return tuple(sorted(costs, key=lambda cost: (cost.sqnr_db, cost.name)))
+
+
+def next_count(scores: Mapping[int, float], least: float, layers: int) -> int | None:
+    """Return how many of the worst layers to keep in float next; ``None`` when that is settled.
+
+    Args:
+        scores: layers kept in float -> score, of what was tried.
+        least: the least score that will do.
+        layers: how many there are.
+    """
+    if not scores:
+        return 0
+    enough = [count for count, score in scores.items() if score >= least]
+    if not enough:
+        most = max(scores)
+        return None if most >= layers else min(max(1, 2 * most), layers)
+    few = min(enough)
+    too_few = max((count for count in scores if count < few), default=few - 1)
+    return None if few - too_few == 1 else (few + too_few) // 2
+
+
+def best_count(scores: Mapping[int, float], least: float) -> int:
+    """Return the fewest layers in float that score at least ``least``, else the best scoring."""
+    enough = [count for count, score in scores.items() if score >= least]
+    return min(enough) if enough else max(scores, key=lambda count: (scores[count], -count))
+
+
+def read_state(path: Path, key: str) -> SearchState:
+    """Return where the search named ``key`` was left; its beginning if the file is of another."""
+    try:
+        found = SearchState.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError):
+        return SearchState(key=key)
+    return found if found.key == key else SearchState(key=key)
+
+
+def save_state(path: Path, state: SearchState) -> None:
+    """Write where a search is.
+
+    Raises:
+        ArtifactError: the folder cannot be written.
+    """
+    write_text(path, state.model_dump_json(indent=2) + "\n")

@@ -1,0 +1,79 @@
+"""The ledger: what each step of a variant's name bought, by hand."""
+
+from typing import Any
+
+import pytest
+
+from bench.record import CostRecord, Record
+from bench.report_content import build_report
+from bench.report_ledger import lineage
+from tests.bench.gate_records import judged, machine, timed
+from train.variant import parse_variant
+
+TRUTHS = "ab" * 20
+PLAIN, PRUNED = "net.float.tflite", "net.pruned.float.tflite"
+SHIPPED = "net.pruned.int8.tflite"
+
+
+def measured(variant: str, ms: float, size: int) -> list[Record]:
+    """Return a variant that is right on every photo."""
+    cost = CostRecord(
+        variant=variant, network_sha256="n" * 64, split_method="grouped", environment="e" * 16,
+        maccs=1, parameters=1, uncounted={}, file_bytes=size, gzip_bytes=size,
+    )  # fmt: skip
+    sides: list[Any] = [judged(TRUTHS, TRUTHS, variant, side=one) for one in ("validation", "test")]
+    return [machine(), cost, *sides, timed([ms, ms, ms], variant)]
+
+
+def test_the_steps_are_those_of_the_name_in_order() -> None:
+    steps = lineage(parse_variant("net.pruned.clustered.int8.tflite"))
+    assert [(word, str(name)) for word, name in steps] == [
+        ("as trained", "net.float.tflite"),
+        ("pruned", "net.pruned.float.tflite"),
+        ("clustered", "net.pruned.clustered.float.tflite"),
+        ("int8", "net.pruned.clustered.int8.tflite"),
+    ]
+    assert len(lineage(parse_variant("net.float.onnx"))) == 1
+
+
+def test_every_step_to_the_shipped_variant_by_hand() -> None:
+    records = [
+        *measured(PLAIN, 20.0, 4_000_000),
+        *measured(PRUNED, 16.0, 3_000_000),
+        *measured(SHIPPED, 4.0, 1_000_000),
+    ]
+    report = build_report(records, title="t")
+    assert report.choices[0].row is not None and report.choices[0].row.variant == SHIPPED
+    assert report.ledger.table is not None
+    assert [row[1] for row in report.ledger.table.rows] == ["pruned", "int8"]
+    # 20 ms to 16 ms is 1.25 times as fast, 4 MB to 3 MB is 75 %.
+    assert report.ledger.table.rows[0][4:] == (
+        "20.0", "16.0", "1.25×", "4.00", "3.00", "75 %", "0.0 [0.0, 0.0]",  # noqa: RUF001
+    )  # fmt: skip
+    latency, size, f1 = report.ledger.charts
+    bars = latency["data"]["values"]
+    assert [(bar["step"], bar["start"], bar["end"], bar["kind"]) for bar in bars] == [
+        ("as trained", 0.0, 20.0, "total"),
+        ("pruned", 20.0, 16.0, "gain"),
+        ("int8", 16.0, 4.0, "gain"),
+        ("result", 0.0, 4.0, "total"),
+    ]
+    assert [bar["end"] for bar in size["data"]["values"]] == [4.0, 3.0, 1.0, 1.0]
+    assert {bar["kind"] for bar in f1["data"]["values"]} == {"total"}  # noise
+
+
+def test_a_step_that_was_not_measured_is_told_with_the_next() -> None:
+    records = [*measured(PLAIN, 20.0, 4_000_000), *measured(SHIPPED, 4.0, 1_000_000)]
+    table = build_report(records, title="t").ledger.table
+    assert table is not None
+    assert [row[1] for row in table.rows] == ["pruned + int8"]
+
+
+def test_a_network_as_trained_has_no_steps() -> None:
+    report = build_report(measured(PLAIN, 20.0, 4_000_000), title="t")
+    assert report.ledger.table is None and report.ledger.charts == ()
+
+
+@pytest.mark.parametrize("name", ["odd", "net.int8.tflite"])
+def test_a_variant_without_a_known_parent_has_no_steps(name: str) -> None:
+    assert build_report(measured(name, 4.0, 1_000_000), title="t").ledger.table is None

@@ -1,0 +1,121 @@
+"""Fine-tuning: it learns, goes on where it was cut off, and holds what was done before."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from optimize.cluster import ClusterConfig, cluster, most_distinct
+from optimize.finetune import TuningConfig, tuned_recipe
+from optimize.prune import PruneConfig, count_zeros, prune
+from optimize.shrink import ShrinkConfig, shrink
+from tests.optimize.colours import BATCH, workshop, write_dataset, write_small
+from tests.tiny_models import write_parent
+from tests.train.small_network import Cut, CutAfter
+from train.artifact import HISTORY_NAME, Artifact
+from train.dataset import Dataset
+from train.errors import ArtifactError, ConfigError
+from train.keras_file import load_keras
+from train.metrics import weighted_f1
+from train.pixels import load_pixels
+from train.predict import predict
+from train.splits import select
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return write_dataset(tmp_path_factory.mktemp("colours") / "photos")
+
+
+@pytest.fixture(scope="module")
+def small(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return write_small(tmp_path_factory.mktemp("small") / "net", dataset)
+
+
+def losses_of(artifact: Artifact) -> list[float]:
+    history = json.loads((artifact.folder / HISTORY_NAME).read_text())
+    return [epoch["loss"] for epoch in history["epochs"]]
+
+
+def require_best_epoch(artifact: Artifact, dataset: Dataset) -> None:
+    """Its answers on the validation photos have the best F1 of all epochs."""
+    history = json.loads((artifact.folder / HISTORY_NAME).read_text())
+    photos = select(dataset.photos, artifact.split().validation)
+    pixels = load_pixels(photos, artifact.manifest.pixels)
+    answers = predict(load_keras(artifact.payload), pixels).argmax(axis=1).tolist()
+    truths = [dataset.labels.index(photo.label) for photo in photos]
+    best = max(epoch["validation_f1"] for epoch in history["epochs"])
+    assert weighted_f1(truths, answers, 3) == pytest.approx(best)
+
+
+SHRINK = ShrinkConfig(epochs=3, learning_rate=0.01, maccs=0.6, multiple=2)
+
+
+def test_a_cut_off_fine_tuning_ends_with_the_same_bytes(
+    dataset: Dataset, small: Artifact, tmp_path: Path
+) -> None:
+    whole = shrink(small, tmp_path / "whole", SHRINK, workshop(dataset, tmp_path / "ck1"))
+    losses = losses_of(whole)
+    assert len(losses) == 3
+    assert losses[2] < losses[0]
+    assert not (tmp_path / "ck1").exists()
+    require_best_epoch(whole, dataset)
+    with pytest.raises(Cut):
+        shrink(small, tmp_path / "cut", SHRINK, workshop(dataset, tmp_path / "ck2", CutAfter(1)))
+    assert not (tmp_path / "cut").exists()
+    with pytest.raises(ArtifactError, match="holds a training with other settings"):
+        other = ShrinkConfig(epochs=3, learning_rate=0.02, maccs=0.6, multiple=2)
+        shrink(small, tmp_path / "cut", other, workshop(dataset, tmp_path / "ck2"))
+    cut = shrink(small, tmp_path / "cut", SHRINK, workshop(dataset, tmp_path / "ck2"))
+    assert cut.manifest == whole.manifest
+
+
+PRUNE = PruneConfig(epochs=3, learning_rate=0.01, ramp_epochs=2, every=2)
+
+
+def test_pruning_ramps_up_and_keeps_an_epoch_after_the_ramp(
+    dataset: Dataset, small: Artifact, tmp_path: Path
+) -> None:
+    made = prune(small, tmp_path / "made", PRUNE, workshop(dataset, tmp_path / "ck"))
+    history = json.loads((made.folder / HISTORY_NAME).read_text())["epochs"]
+    scores = [epoch["validation_f1"] for epoch in history]
+    assert scores[0] is None  # the zeros are not all there yet
+    assert None not in scores[1:]
+    assert count_zeros(load_keras(made.payload)) == (346 + 691 + 29, 1776)  # 60 % of each kernel
+
+
+@pytest.mark.slow
+def test_masks_are_kept_with_the_weights_of_a_cut_off_pruning(
+    dataset: Dataset, small: Artifact, tmp_path: Path
+) -> None:
+    whole = prune(small, tmp_path / "whole", PRUNE, workshop(dataset, tmp_path / "ck"))
+    with pytest.raises(Cut):
+        prune(small, tmp_path / "cut", PRUNE, workshop(dataset, tmp_path / "c", CutAfter(1)))
+    cut = prune(small, tmp_path / "cut", PRUNE, workshop(dataset, tmp_path / "c"))
+    assert cut.manifest == whole.manifest
+
+
+def test_shared_weights_stay_shared_while_they_learn(
+    dataset: Dataset, small: Artifact, tmp_path: Path
+) -> None:
+    config = ClusterConfig(epochs=2, learning_rate=0.01, centroids=8)
+    made = cluster(small, tmp_path / "made", config, workshop(dataset, tmp_path / "ck"))
+    untrained = cluster(
+        small,
+        tmp_path / "untrained",
+        ClusterConfig(epochs=0, centroids=8),
+        workshop(dataset, tmp_path / "ck"),
+    )
+    after, before = (load_keras(artifact.payload) for artifact in (made, untrained))
+    assert most_distinct(after) <= 8
+    assert not np.allclose(after.get_layer("logits").kernel, before.get_layer("logits").kernel)
+
+
+def test_the_recipe_is_the_parents_with_nothing_frozen(small: Artifact, tmp_path: Path) -> None:
+    recipe = tuned_recipe(small, TuningConfig(epochs=2, learning_rate=0.01))
+    assert (recipe.batch_size, recipe.epochs, recipe.learning_rate) == (BATCH, 2, 0.01)
+    assert (recipe.frozen, recipe.cached_views, recipe.freeze_batch_norm) == ((), 0, False)
+    bare = write_parent(tmp_path / "bare")
+    with pytest.raises(ConfigError, match=r"the recipe in its manifest cannot be used \(it names"):
+        tuned_recipe(bare, TuningConfig())

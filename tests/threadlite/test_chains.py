@@ -1,0 +1,211 @@
+"""Chains of techniques: named by the command line and by plans, cut off, and gone on with."""
+
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deploy.parity import check_parity
+from optimize import techniques
+from optimize.cluster import ClusterConfig
+from optimize.prune import PruneConfig
+from optimize.quantize import QuantizeConfig
+from optimize.shrink import ShrinkConfig
+from optimize.techniques import parse_chain
+from tests.optimize.colours import write_dataset, write_small
+from tests.threadlite.pictures import write_table
+from tests.train.small_network import CutAfter
+from threadlite.cli import main
+from threadlite.optimizing import configs_of
+from threadlite.run import _Run
+from threadlite.variants import optimize_by_chain
+from threadlite.workspace import Workspace
+from train.artifact import Artifact, open_artifact
+from train.dataset import Dataset, SourceOptions
+from train.errors import ConversionError, UsageError
+from train.keras_file import load_keras
+from train.pixels import load_pixels
+from train.predict import predict
+from train.sources import open_dataset
+from train.splits import select
+from train.storage import digest_of
+from train.variant import Format
+
+OPTIONS = SourceOptions(dropped_labels=(), empty_classes=True)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_table(tmp_path_factory.mktemp("table") / "photos", photos=45)
+
+
+@pytest.fixture(scope="module")
+def net(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return write_small(tmp_path_factory.mktemp("net") / "net", open_dataset(str(table), OPTIONS))
+
+
+def words(table: Path, net: Artifact, out: Path, chain: str, *settings: str) -> list[str]:
+    pairs = [word for setting in settings for word in ("--set", setting)]
+    return ["optimize", chain, str(net.folder), "--data", str(table), "--out", str(out), *pairs]
+
+
+SETTINGS = ("shrink.epochs=1", "shrink.maccs=0.6", "shrink.multiple=2", "prune.epochs=0")
+
+
+def test_a_chain_that_fails_goes_on_where_it_was(
+    table: Path, net: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*rest: object) -> Artifact:
+        raise ConversionError("int8: no")
+
+    out = tmp_path / "made"
+    command = words(table, net, out, "shrink+prune+int8", *SETTINGS, "int8.photos=8")
+    with monkeypatch.context() as patch:
+        broken = techniques.TECHNIQUES["int8"]._replace(apply=fail)
+        patch.setitem(techniques.TECHNIQUES, "int8", broken)
+        assert main(command) == 1
+    assert not out.exists()
+    kept = sorted((tmp_path / ".optimizing-made" / "artifacts").iterdir())
+    assert [path.name.rsplit("-", 1)[0] for path in kept] == [
+        "small.shrunk.grouped", "small.shrunk.pruned.grouped"
+    ]  # fmt: skip
+    before = {path.name: open_artifact(path).manifest.payload_sha256 for path in kept}
+    with monkeypatch.context() as patch:  # nothing is trained a second time
+        for name in ("shrink", "prune"):
+            broken = techniques.TECHNIQUES[name]._replace(apply=_same_module(name))
+            patch.setitem(techniques.TECHNIQUES, name, broken)
+        assert main(command) == 0
+    made = open_artifact(out)
+    assert made.manifest.variant == "small.shrunk.pruned.int8.tflite"
+    steps = made.manifest.steps
+    assert [step.technique for step in steps] == ["train", "shrink", "prune", "int8"]
+    parents = [net.manifest.payload_sha256, *before.values()]
+    assert [step.parent_sha256 for step in steps] == [None, *parents]
+    assert steps[1].config["epochs"] == 1
+    assert not (tmp_path / ".optimizing-made").exists()
+
+
+def _same_module(name: str) -> Any:
+    """Return what fails when it is called, under the key of the technique itself."""
+
+    def refuse(*rest: object) -> Artifact:
+        raise AssertionError(f"{name} is done already")
+
+    refuse.__module__ = techniques.TECHNIQUES[name].apply.__module__
+    return refuse
+
+
+def test_a_chain_of_networks_ends_in_a_network(table: Path, net: Artifact, tmp_path: Path) -> None:
+    out = tmp_path / "made"
+    assert main(words(table, net, out, "cluster", "epochs=0", "centroids=16")) == 0
+    made = open_artifact(out)
+    assert made.manifest.variant == "small.clustered.float.keras"
+    assert made.manifest.steps[1].config["centroids"] == 16
+    assert load_keras(made.payload).output_shape == (None, 3)
+
+
+def test_settings_of_one_technique_and_of_several() -> None:
+    one = configs_of(parse_chain("int8"), {"photos": 9})
+    assert one == {"int8": QuantizeConfig(photos=9)}
+    assert configs_of(parse_chain("int8"), {"int8": {"photos": 9}}) == one
+    both = configs_of(parse_chain("prune+int8"), {"prune": {"epochs": 9}})
+    assert both == {"prune": PruneConfig(epochs=9), "int8": QuantizeConfig()}
+    for settings in ({"photos": 9}, {"shrink": {"maccs": 0.5}}, {"prune": 3}):
+        with pytest.raises(UsageError, match="must begin with one of the techniques, prune, int8"):
+            configs_of(parse_chain("prune+int8"), settings)
+
+
+def fake_run(chains: tuple[str, ...], *, broken: str = "") -> tuple[_Run, list[str]]:
+    """Return a run whose steps only write down what was asked of them; one of them fails."""
+    asked: list[str] = []
+
+    def artifact(name: str) -> Any:
+        split = SimpleNamespace(method="grouped")
+        called = SimpleNamespace(network="net")
+        manifest = SimpleNamespace(name=called, split=split, payload_sha256=digest_of(name))
+        return SimpleNamespace(manifest=manifest, path=name)
+
+    def step(word: str, parent: Any) -> Any:
+        if word == broken:
+            raise ConversionError(f"{word}: no")
+        asked.append(f"{parent.path} {word}")
+        return artifact(f"{parent.path}.{word}")
+
+    steps = SimpleNamespace(
+        plan=SimpleNamespace(
+            optimize=SimpleNamespace(chains=tuple(parse_chain(text) for text in chains)),
+            deploy=SimpleNamespace(formats=("tflite",)),
+            bench=SimpleNamespace(runtimes=()),
+        ),
+        change=step,
+        optimize=lambda technique, parent, target: step(technique, parent),
+        export=lambda parent, target: step("float", parent),
+        parity=lambda variant, parent: [],
+        cost=lambda variant, parent: [],
+        failure=lambda error, name, method, network: (str(error), name, network),
+    )
+    run = _Run(steps=steps, records=[])  # type: ignore[arg-type]
+    run.make_variants(artifact("net"))
+    return run, asked
+
+
+def test_a_run_makes_files_of_every_chain() -> None:
+    run, asked = fake_run(("int8", "shrink+int8", "shrink+prune"))
+    assert asked == [
+        "net float", "net int8",
+        "net shrink", "net.shrink int8",
+        "net shrink", "net.shrink prune", "net.shrink.prune float",
+    ]  # fmt: skip
+    assert list(run.sound) == [
+        "net.float.grouped", "net.int8.grouped",
+        "net.shrunk.int8.grouped", "net.shrunk.pruned.float.grouped",
+    ]  # fmt: skip
+
+
+def test_a_network_that_cannot_be_made_is_a_failure_and_the_run_goes_on() -> None:
+    run, asked = fake_run(("shrink+int8", "prune+int8"), broken="shrink")
+    assert asked == ["net float", "net prune", "net.prune int8"]
+    failed: Any = run.records
+    assert failed == [("shrink: no", "net.shrunk.int8.keras", digest_of("net"))]
+
+
+PAIRS = [*("+".join(pair) for pair in pairwise(("shrink", "prune", "cluster"))), "shrink+cluster"]
+CONFIGS = {
+    "shrink": ShrinkConfig(epochs=6, learning_rate=0.02, maccs=0.6, multiple=2),
+    "prune": PruneConfig(epochs=6, learning_rate=0.02, ramp_epochs=2, every=2),
+    "cluster": ClusterConfig(epochs=2, learning_rate=0.002, centroids=16),
+    "int8": QuantizeConfig(photos=16),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["tflite", "onnx"])
+@pytest.mark.parametrize("chain", PAIRS)
+def test_every_pair_of_techniques_runs_in_int8(chain: str, target: Format, tmp_path: Path) -> None:
+    dataset: Dataset = write_dataset(tmp_path / "photos")
+    parent = write_small(tmp_path / "parent", dataset)
+    workspace = Workspace(folder=tmp_path / "work", done=lambda name, there: None)
+
+    def make(text: str, folder: Path) -> Artifact:
+        return optimize_by_chain(
+            parent,
+            parse_chain(text),
+            CONFIGS,
+            target=target,
+            dataset=dataset,
+            folder=folder,
+            workspace=workspace,
+            progress=CutAfter(-1),
+        )
+
+    made = make(f"{chain}+int8", tmp_path / "int8")
+    network = make(chain, tmp_path / "keras")
+    assert [step.technique for step in made.manifest.steps] == ["train", *chain.split("+"), "int8"]
+    pixels = load_pixels(select(dataset.photos, parent.split().train), parent.manifest.pixels)
+    probabilities = predict(load_keras(network.payload), pixels)
+    spread = float(np.ptp(probabilities, axis=0).max())
+    # 8 steps of the output (1/256) for roundings, and a part of what tells photos apart.
+    assert check_parity(made, probabilities, pixels).max_difference < 8 / 256 + 0.3 * spread
