@@ -40,9 +40,11 @@ demo: setup  ## train, optimize, deploy, bench and report on the rendered garmen
 	@$(BIN)/threadlite run plans/demo.toml
 
 PLAN ?= plans/clothing.toml
+# More words for `threadlite run`, such as RUN="--weights resnet50-v2-17=FILE".
+RUN ?=
 results: setup  ## run PLAN (plans/clothing.toml) on DATA and land its results in docs/ and README.md
 	@test -n "$(DATA)" || { echo "name the photos: make results DATA=PATH" >&2; exit 2; }
-	@$(BIN)/threadlite run $(PLAN) --data "$(DATA)" --out runs/$(basename $(notdir $(PLAN)))
+	@$(BIN)/threadlite run $(PLAN) $(RUN) --data "$(DATA)" --out runs/$(basename $(notdir $(PLAN)))
 	@$(BIN)/python docs/results/publish.py runs/$(basename $(notdir $(PLAN))) $(PLAN)
 
 # Each worker takes whole files, so that what a file's tests share is made once.

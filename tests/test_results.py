@@ -34,4 +34,4 @@ def test_results_stand_with_plan_and_report(folder: Path) -> None:
 
 def test_a_missing_block_is_said(publish: ModuleType) -> None:
     with pytest.raises(SystemExit, match="has no block"):
-        publish.with_results("# nothing here\n", RESULTS / "clothing")
+        publish.with_results("# nothing here\n", RESULTS / "lite0")
