@@ -154,20 +154,14 @@ def _marks(base: Any, everywhere: Sequence[VariantRow], colours: Chart) -> Any:
     import altair as alt
 
     runtimes = sorted({row.runtime for row in everywhere})
-    others = sorted({row.precision for row in everywhere} - {"float"})
     shapes = [SHAPES[index % len(SHAPES)] for index in range(len(runtimes))]
-    opacities = [0.15, *[0.85 for _ in others]]
     return base.mark_point(filled=False, strokeWidth=2, opacity=1).encode(
         color=alt.Color("network:N", title="network", scale=alt.Scale(**colours)),
         fill=alt.Fill("network:N", title="network", scale=alt.Scale(**colours)),
         shape=alt.Shape(
             "runtime:N", title="runtime", scale=alt.Scale(domain=runtimes, range=shapes)
         ),
-        fillOpacity=alt.FillOpacity(
-            "precision:O",
-            legend=None,
-            scale=alt.Scale(domain=["float", *others], range=opacities),
-        ),
+        fillOpacity=alt.condition(alt.datum.precision == "float", alt.value(0.15), alt.value(0.85)),
         size=alt.Size(
             "megabytes:Q",
             title="file, MB",
