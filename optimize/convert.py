@@ -100,14 +100,19 @@ def static_function(model: Any, dtype: str) -> Any:
     return classify
 
 
+def tflite_converter(model: Any, dtype: str) -> Any:
+    """Return TensorFlow Lite's converter of ``model`` on one picture of ``dtype``."""
+    function = static_function(model, dtype).get_concrete_function()
+    return tensorflow().lite.TFLiteConverter.from_concrete_functions([function], model)
+
+
 def to_tflite(model: Any) -> bytes:
     """Return ``model`` as a float ``.tflite`` that takes uint8.
 
     Raises:
         ConversionError: an operator has no counterpart in TensorFlow Lite.
     """
-    function = static_function(model, "uint8").get_concrete_function()
-    converter = tensorflow().lite.TFLiteConverter.from_concrete_functions([function], model)
+    converter = tflite_converter(model, "uint8")
     return converted(lambda: bytes(converter.convert()), f"{model.name} to .tflite")
 
 

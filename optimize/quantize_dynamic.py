@@ -19,7 +19,7 @@ from optimize.convert import (
     converted,
     give_stable_names,
     load_keras,
-    static_function,
+    tflite_converter,
     to_onnx,
     write_onnx,
     write_tflite,
@@ -103,8 +103,7 @@ def to_dynamic_tflite(model: Any) -> bytes:
         ConversionError: an operator has no counterpart in TensorFlow Lite.
     """
     tf = tensorflow()
-    function = static_function(model, "uint8").get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+    converter = tflite_converter(model, "uint8")
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return converted(lambda: bytes(converter.convert()), f"{model.name} to int8-dynamic .tflite")
 

@@ -17,7 +17,7 @@ import numpy as np
 from optimize.convert import (
     converted,
     load_keras,
-    static_function,
+    tflite_converter,
     to_onnx,
     write_onnx,
     write_tflite,
@@ -98,8 +98,7 @@ def to_float16_tflite(model: Any) -> bytes:
         ConversionError: an operator has no counterpart in TensorFlow Lite.
     """
     tf = tensorflow()
-    function = static_function(model, "uint8").get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+    converter = tflite_converter(model, "uint8")
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
     return converted(lambda: bytes(converter.convert()), f"{model.name} to float16 .tflite")

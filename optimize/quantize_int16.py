@@ -6,16 +6,15 @@ no kernels for it at all.
 Source: https://ai.google.dev/edge/litert/models/post_training_integer_quant_16x8
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from optimize.convert import converted, load_keras, static_function, to_tflite, write_tflite
+from optimize.convert import converted, load_keras, to_tflite, write_tflite
 from optimize.quantize import calibration_record, require_calibration
 from optimize.quantize_graph import operators_of, with_camera_cast
+from optimize.quantize_litert import calibrated_converter
 from train.artifact import Artifact, Step, derive_artifact
 from train.backend import tensorflow
 from train.errors import ConfigError, ConversionError
@@ -106,15 +105,7 @@ def to_int16x8_tflite(model: Any, calibration: Pixels) -> bytes:
     """
     tf = tensorflow()
     # The converter takes no cast in 16 bits: it gets float pixels, the cast is put before them.
-    function = static_function(model, "float32").get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
-
-    def photos() -> Iterator[list[Any]]:
-        for photo in calibration:
-            yield [photo[np.newaxis].astype(np.float32)]
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = photos
+    converter = calibrated_converter(model, calibration)
     converter.target_spec.supported_ops = [
         tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
     ]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from optimize.convert import converted, static_function
+from optimize.convert import converted, tflite_converter
 from train.backend import tensorflow
 from train.errors import ConversionError
 from train.pixels import Pixels
@@ -28,21 +28,26 @@ def to_int8_tflite(model: Any, calibration: Pixels) -> bytes:
         ConversionError: an operator has no integer form, or the input's scale is not 1.
     """
     tf = tensorflow()
-    function = static_function(model, "float32").get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
-
-    def photos() -> Iterator[list[Any]]:
-        for photo in calibration:
-            yield [photo[np.newaxis].astype(np.float32)]
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = photos
+    converter = calibrated_converter(model, calibration)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.uint8
     converter.inference_output_type = tf.uint8
     content = converted(lambda: bytes(converter.convert()), f"{model.name} to int8 .tflite")
     _require_camera_input(content, model.name)
     return content
+
+
+def calibrated_converter(model: Any, calibration: Pixels) -> Any:
+    """Return a converter on float32 pixels that finds ranges on ``calibration``, uint8."""
+    converter = tflite_converter(model, "float32")
+
+    def photos() -> Iterator[list[Any]]:
+        for photo in calibration:
+            yield [photo[np.newaxis].astype(np.float32)]
+
+    converter.optimizations = [tensorflow().lite.Optimize.DEFAULT]
+    converter.representative_dataset = photos
+    return converter
 
 
 def input_quantization(content: bytes) -> tuple[float, int]:
