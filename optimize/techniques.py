@@ -7,7 +7,7 @@ can be chained, ``shrink+prune+int8``; one that writes a file for a runtime ends
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 from optimize.cluster import ClusterConfig, cluster
 from optimize.mixed_precision import MixedPrecisionConfig, quantize_mixed
@@ -20,6 +20,8 @@ from optimize.rewrite_artifact import RewriteConfig, rewrite
 from optimize.shrink import ShrinkConfig, shrink
 from train.artifact import Artifact
 from train.errors import ConfigError, UsageError
+
+Config = TypeVar("Config")
 
 
 class Technique(NamedTuple):
@@ -125,8 +127,16 @@ def make_config(name: str, settings: Mapping[str, Any]) -> Any:
         UsageError: there is no technique of that name.
         ConfigError: a setting is unknown, of another type than its default or out of range.
     """
-    kind = find_technique(name).config
-    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    return checked_config(name, find_technique(name).config, settings)
+
+
+def checked_config(name: str, kind: type[Config], settings: Mapping[str, Any]) -> Config:
+    """Return the configuration ``kind`` of ``name`` with ``settings`` over its defaults.
+
+    Raises:
+        ConfigError: a setting is unknown, of another type than its default or out of range.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(cast(Any, kind))}
     for key, value in settings.items():
         if key not in defaults:
             raise ConfigError(f"{name} has no setting {key!r}; it has {', '.join(defaults)}")

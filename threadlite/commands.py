@@ -217,7 +217,8 @@ def _approach(arguments: Namespace) -> "Approach":
     """Return the approach with what ``--set`` changes of its recipe."""
     from pydantic import ValidationError
 
-    from threadlite.plan import explain, override
+    from threadlite.plan import explain
+    from threadlite.plan_approach import override
     from train.approaches import approach_named
 
     approach = approach_named(arguments.approach)

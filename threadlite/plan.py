@@ -2,13 +2,10 @@
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
     ValidationError,
@@ -18,21 +15,16 @@ from pydantic import (
 
 from deploy.runtime import RUNTIMES
 from optimize.techniques import TECHNIQUES, Chain, make_config, parse_chain
-from train.approaches import APPROACHES, Approach, Recipe, approach_named
+from threadlite.plan_approach import ApproachSection, Section, once
 from train.dataset import DROPPED_LABELS, SourceOptions
 from train.errors import ConfigError, ThreadliteError, UsageError
 from train.seeds import SEED_LIMIT
 from train.splits import SplitMethod
 
 PARITY_PHOTOS = 256
-Name = TypeVar("Name", bound=str)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class DataSection(_Section):
+class DataSection(Section):
     """Which photos, and how they are divided.
 
     Attributes:
@@ -70,67 +62,7 @@ class DataSection(_Section):
         )
 
 
-class ApproachSection(_Section):
-    """One approach to train, to cross-validate, or both.
-
-    Attributes:
-        name: of the approach.
-        label: what its networks are called here, to train one approach in several ways; its name
-            unless given, with ``-refit`` where it is one.
-        refit: whether it is trained on training and validation photos together, the recipe having
-            been chosen; nothing is chosen on it then.
-        weights: ``auto``, ``none`` or a file.
-        recipe: overrides keys of the approach's recipe.
-        splits: which of the plan's splits it is trained under; all of them unless given.
-        crossval: how folds are made for its cross-validation; none unless given.
-    """
-
-    name: str
-    label: str = Field(default="", pattern=r"^([a-z0-9]+(-[a-z0-9]+)*)?$")
-    weights: str = "auto"
-    refit: bool = False
-    recipe: dict[str, JsonValue] = {}
-    splits: tuple[SplitMethod, ...] | None = None
-    crossval: tuple[SplitMethod, ...] = ()
-
-    @field_validator("splits", "crossval")
-    @classmethod
-    def _are_distinct(cls, value: tuple[SplitMethod, ...] | None) -> tuple[SplitMethod, ...] | None:
-        return value if value is None else once(value)
-
-    @property
-    def called(self) -> str:
-        """What its networks are called."""
-        return self.label or (f"{self.name}-refit" if self.refit else self.name)
-
-    @model_validator(mode="after")
-    def _is_known(self) -> Self:
-        self.resolve()
-        return self
-
-    def resolve(self) -> Approach:
-        """Return the approach with this section's recipe.
-
-        Raises:
-            ValueError: no such approach, or a recipe key that is unknown or out of range.
-        """
-        if self.name not in APPROACHES:
-            raise ValueError(f"{self.name!r} is not known; choose from {', '.join(APPROACHES)}")
-        return override(approach_named(self.name), self.recipe)
-
-
-def once(names: tuple[Name, ...]) -> tuple[Name, ...]:
-    """Return ``names``.
-
-    Raises:
-        ValueError: one is named twice.
-    """
-    if len(set(names)) < len(names):
-        raise ValueError(f"named twice: {', '.join(names)}")
-    return names
-
-
-class OptimizeSection(_Section):
+class OptimizeSection(Section):
     """Which variants are made of every trained network.
 
     Attributes:
@@ -139,7 +71,7 @@ class OptimizeSection(_Section):
     """
 
     techniques: tuple[str, ...] = ("int8",)
-    settings: dict[str, dict[str, JsonValue]] = {}
+    settings: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _are_known(self) -> Self:
@@ -168,7 +100,7 @@ class OptimizeSection(_Section):
             raise ValueError(str(error)) from error
 
 
-class DeploySection(_Section):
+class DeploySection(Section):
     """Which formats are made, and how closely they must follow the Keras network."""
 
     formats: tuple[Literal["tflite", "onnx"], ...] = Field(default=("tflite", "onnx"), min_length=1)
@@ -180,7 +112,7 @@ class DeploySection(_Section):
         return once(value)
 
 
-class BenchSection(_Section):
+class BenchSection(Section):
     """What is measured, and how latency is timed.
 
     Attributes:
@@ -202,7 +134,7 @@ class BenchSection(_Section):
         return self
 
 
-class Plan(_Section):
+class Plan(Section):
     """A whole run: dataset, approaches, techniques, runtimes.
 
     ``folds`` is of every cross-validation that an approach asks for.
@@ -225,6 +157,26 @@ class Plan(_Section):
         return self
 
     @model_validator(mode="after")
+    def _teachers_come_first(self) -> Self:
+        before: dict[str, ApproachSection] = {}
+        for section in self.approaches:
+            splits = set(section.splits or self.data.splits)
+            for name in section.teachers:
+                if name not in before:
+                    raise ValueError(
+                        f"approach {section.called!r} has the teacher {name!r}, which is none of"
+                        f" those before it ({', '.join(before) or 'there are none'})"
+                    )
+                missing = splits - set(before[name].splits or self.data.splits)
+                if missing:
+                    raise ValueError(
+                        f"approach {section.called!r} trains under {', '.join(sorted(missing))},"
+                        f" and its teacher {name!r} does not; both need the same splits"
+                    )
+            before[section.called] = section
+        return self
+
+    @model_validator(mode="after")
     def _splits_are_made(self) -> Self:
         for approach in self.approaches:
             for method in approach.splits or ():
@@ -234,21 +186,6 @@ class Plan(_Section):
                         f" data.splits ({', '.join(self.data.splits)}); add it there"
                     )
         return self
-
-
-def override(approach: Approach, settings: dict[str, JsonValue]) -> Approach:
-    """Return ``approach`` with some keys of its recipe replaced.
-
-    Raises:
-        ValueError: a key is unknown or a value is out of range (pydantic's own message).
-    """
-    recipe = approach.recipe.model_dump()
-    for key, value in settings.items():
-        old = recipe.get(key)
-        recipe[key] = (
-            {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
-        )
-    return replace(approach, recipe=Recipe.model_validate(recipe))
 
 
 def with_weights(plan: Plan, words: Sequence[str]) -> Plan:

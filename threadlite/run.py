@@ -12,7 +12,8 @@ from bench.record import FailureRecord, ParityRecord, Record, of_kind, write_rec
 from deploy.parity import Parity, require_parity
 from deploy.runtime import runtime_for
 from optimize.techniques import Chain
-from threadlite.plan import ApproachSection, Plan
+from threadlite.plan import Plan
+from threadlite.plan_approach import ApproachSection
 from threadlite.steps import Steps
 from threadlite.workspace import Workspace, digests_of, step_key
 from train.artifact import Artifact
@@ -146,6 +147,7 @@ class _Run:
     records: list[Record]
     variants: list[Artifact] = field(default_factory=list)
     sound: dict[str, list[Artifact]] = field(default_factory=dict)
+    trained: dict[tuple[str, str], Artifact] = field(default_factory=dict)
     bundles: list[Path] = field(default_factory=list)
 
     def take(self, made: Sequence[Record]) -> None:
@@ -160,12 +162,23 @@ class _Run:
     def train(self, section: ApproachSection, split: Split) -> None:
         """Train a network and make its variants; weights that cannot serve become a record."""
         try:
-            artifact = self.steps.train(section, split)
+            artifact = self.steps.train(section, split, self._teachers_of(section, split))
         except WeightsError as error:
             self.take([self.steps.failure(error, section.called, split.method)])
             return
+        self.trained[section.called, split.method] = artifact
         self.take(self.steps.training_record(artifact))
         self.make_variants(artifact)
+
+    def _teachers_of(self, section: ApproachSection, split: Split) -> list[Artifact]:
+        """Return the teachers of a student; one that could not be trained is an error."""
+        for name in section.teachers:
+            if (name, split.method) not in self.trained:
+                raise WeightsError(
+                    f"{section.called}: its teacher {name} could not be trained under"
+                    f" {split.method}; see the failure of {name}"
+                )
+        return [self.trained[name, split.method] for name in section.teachers]
 
     def crossval(self, section: ApproachSection, method: SplitMethod) -> None:
         """Cross-validate an approach; weights that cannot serve become a record."""

@@ -13,7 +13,9 @@ from deploy.runtime import runtime_for
 from threadlite.code import code_digest
 from threadlite.crossval import crossval_records
 from threadlite.evidence import evidence_of, measured_of
-from threadlite.plan import ApproachSection, Plan
+from threadlite.plan import Plan
+from threadlite.plan_approach import ApproachSection
+from threadlite.training import train_in
 from threadlite.variants import (
     change_network,
     export_variant,
@@ -26,7 +28,6 @@ from train.artifact import Artifact
 from train.crossval import CrossValidation
 from train.dataset import Dataset, Photo, restrict
 from train.errors import ThreadliteError
-from train.fit import train_approach
 from train.pixels import load_pixels
 from train.progress import Progress
 from train.refit import unseen_or_train
@@ -70,7 +71,9 @@ class Steps:
         key = step_key("train.splits", inputs)
         return read_split(self.workspace.file(f"splits/{method}.json", key, make))
 
-    def train(self, section: ApproachSection, split: Split) -> Artifact:
+    def train(
+        self, section: ApproachSection, split: Split, teachers: Sequence[Artifact] = ()
+    ) -> Artifact:
         """Train one approach under one split; a training that was cut off goes on."""
         approach = section.resolve()
         dataset = self.photos_of(approach.classes)
@@ -82,19 +85,15 @@ class Steps:
             seed=self.plan.seed,
             weights=section.weights,
         )
-        refitted = {"refit": True} if section.refit else {}
-        key = step_key("train.fit", {"training": training.key, **refitted})
-
-        def make(folder: Path) -> Artifact:
-            return train_approach(
-                training,
-                folder,
-                checkpoints=self.workspace.checkpoints(key),
-                progress=self.progress,
-                refit=section.refit,
-            )
-
-        return self.workspace.artifact(f"{section.called}.{split.method}", key, make)
+        return train_in(
+            self.workspace,
+            training,
+            f"{section.called}.{split.method}",
+            refit=section.refit,
+            teachers=teachers,
+            config=section.lesson(),
+            progress=self.progress,
+        )
 
     def crossval(self, section: ApproachSection, method: SplitMethod) -> list[Record]:
         """Cross-validate one approach; folds that are done are not trained again."""

@@ -102,7 +102,8 @@ class PhotoFeed:
         def viewed(pixels: Any, truths: Any, seed: Any, size: Any) -> Any:
             side = recipe.image_size if len(sizes) == 1 else size
             views = augment(pixels, size=side, seed=seed, config=recipe.augment)
-            views, targets = _mixed(views, truths, seed, recipe, self.rows.classes)
+            targets = tf.one_hot(truths, self.rows.classes)
+            views, targets = mix(views, targets, seed, mixup=recipe.mixup, cutmix=recipe.cutmix)
             return views, targets, seed + tf.constant((0, 1 << 20))
 
         shape = (recipe.batch_size, *self._large.shape[1:])
@@ -143,6 +144,11 @@ class MapsFeed:
         """Return the maps of the photos themselves, float16."""
         return self._views[0][rows]
 
+    def targets_of(self, photos: Indices, views: Indices) -> npt.NDArray[np.float32]:
+        """Return what is learned from one view of each photo, ``(photo, targets)``."""
+        del views  # a feed of another kind tells views of one photo apart
+        return np.eye(self.rows.classes, dtype=np.float32)[self.rows.truths[photos]]
+
     def batches(self, epoch: int) -> Any:
         """Return the epoch's batches, as a ``tf.data.Dataset``."""
         tf, recipe = tensorflow(), self._recipe
@@ -150,21 +156,20 @@ class MapsFeed:
 
         def chosen() -> Iterator[tuple[Any, Any, Any]]:
             for step, batch in enumerate(_steps(self.rows, recipe, self._seed, epoch)):
+                views = (self._first[batch] + epoch) % len(self._views)
                 maps = np.empty(shape, dtype=np.float16)
-                for place, photo in enumerate(batch):
-                    view = (self._first[photo] + epoch) % len(self._views)
+                for place, (photo, view) in enumerate(zip(batch, views, strict=True)):
                     maps[place] = self._views[view][photo]
-                yield maps, self.rows.truths[batch], step_seed(self._seed, epoch, step)
+                yield maps, self.targets_of(batch, views), step_seed(self._seed, epoch, step)
 
-        def mixed(maps: Any, truths: Any, seed: Any) -> Any:
-            maps, targets = _mixed(
-                tf.cast(maps, tf.float32), truths, seed, recipe, self.rows.classes
-            )
+        def mixed(maps: Any, targets: Any, seed: Any) -> Any:
+            maps = tf.cast(maps, tf.float32)
+            maps, targets = mix(maps, targets, seed, mixup=recipe.mixup, cutmix=recipe.cutmix)
             return maps, targets, seed + tf.constant((0, 1 << 20))
 
         signature = (
             tf.TensorSpec(shape, tf.float16),
-            tf.TensorSpec(shape[:1], tf.int32),
+            tf.TensorSpec((shape[0], None), tf.float32),
             tf.TensorSpec((2,), tf.int32),
         )
         dataset = tf.data.Dataset.from_generator(chosen, output_signature=signature)
@@ -194,8 +199,3 @@ def _steps(rows: Rows, recipe: Recipe, seed: int, epoch: int) -> Iterator[Indice
     order = epoch_order(rows.of_train(), seed=seed, epoch=epoch, balance=recipe.class_sampling)
     for start in range(0, len(order) - recipe.batch_size + 1, recipe.batch_size):
         yield rows.train[np.sort(order[start : start + recipe.batch_size])]
-
-
-def _mixed(views: Any, truths: Any, seed: Any, recipe: Recipe, classes: int) -> Any:
-    targets = tensorflow().one_hot(truths, classes)
-    return mix(views, targets, seed, mixup=recipe.mixup, cutmix=recipe.cutmix)

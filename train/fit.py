@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -15,13 +16,31 @@ from train.artifact import (
     write_artifact,
 )
 from train.errors import ArtifactError, DataError
-from train.fitting import Fitted, fit_network
+from train.fitting import Begin, Fitted, begin_by_labels, fit_network
 from train.keras_file import save_keras
 from train.progress import Progress, Silent
 from train.refit import with_validation_trained
 from train.storage import require_writable
 from train.training import Training
 from train.variant import Variant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What a network learns from.
+
+    Attributes:
+        technique: what the manifest calls it.
+        config: what the manifest says beside the weights and the recipe.
+        begin: makes the trainer.
+    """
+
+    technique: str = "train"
+    config: Mapping[str, JsonValue] = field(default_factory=dict)
+    begin: Begin = begin_by_labels
+
+
+BY_LABELS = Lesson()
 
 
 def train_approach(
@@ -31,6 +50,7 @@ def train_approach(
     checkpoints: Path,
     progress: Progress | None = None,
     refit: bool = False,
+    lesson: Lesson = BY_LABELS,
 ) -> Artifact:
     """Train, validating after every epoch, and write the best network as an artifact.
 
@@ -41,6 +61,7 @@ def train_approach(
         progress: told of every step.
         refit: train on the validation photos too, and keep the last epoch: for a recipe that
             has been chosen. The artifact then has no validation side.
+        lesson: what is learned from: the labels alone, unless given.
 
     Raises:
         ArtifactError: ``folder`` exists or cannot be written.
@@ -58,8 +79,10 @@ def train_approach(
         )
     if refit:
         training = replace(training, split=with_validation_trained(training.split))
-    fitted = fit_network(training, checkpoints=checkpoints, progress=progress or Silent())
-    artifact = _write(training, fitted, folder)
+    fitted = fit_network(
+        training, checkpoints=checkpoints, progress=progress or Silent(), begin=lesson.begin
+    )
+    artifact = _write(training, fitted, folder, lesson)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return artifact
 
@@ -77,7 +100,7 @@ def _history(training: Training, fitted: Fitted) -> dict[str, JsonValue]:
     }
 
 
-def _write(training: Training, fitted: Fitted, folder: Path) -> Artifact:
+def _write(training: Training, fitted: Fitted, folder: Path, lesson: Lesson) -> Artifact:
     def fill(payload: Path) -> None:
         save_keras(fitted.model, payload)
         text = json.dumps(_history(training, fitted), indent=1) + "\n"
@@ -86,6 +109,7 @@ def _write(training: Training, fitted: Fitted, folder: Path) -> Artifact:
     config: dict[str, JsonValue] = {
         "weights": fitted.origin.source,
         "recipe": fitted.recipe.model_dump(mode="json"),
+        **lesson.config,
     }
     dataset = training.dataset
     return write_artifact(
@@ -95,7 +119,7 @@ def _write(training: Training, fitted: Fitted, folder: Path) -> Artifact:
         variant=Variant(network=training.name),
         details={
             "approach": training.name,
-            "steps": (Step(technique="train", config=config),),
+            "steps": (Step(technique=lesson.technique, config=config),),
             "labels": dataset.labels,
             "pixels": training.contract,
             "dataset": DatasetReference(

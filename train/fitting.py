@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -78,8 +78,48 @@ class _HeadFirst:
     predict: Callable[[Indices], Outputs]
 
 
-def fit_network(training: Training, *, checkpoints: Path, progress: Progress) -> Fitted:
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A network that is about to be trained.
+
+    Attributes:
+        trainer: what trains it.
+        runtime: what ran its frozen layers; empty where nothing was computed once.
+        seconds: what computing their maps took, when they were computed.
+    """
+
+    trainer: Trainer
+    runtime: str
+    seconds: float
+
+
+Begin: TypeAlias = Callable[[Training, Any, Rows, Progress], Begun]
+
+
+def begin_by_labels(training: Training, model: Any, rows: Rows, progress: Progress) -> Begun:
+    """Return the trainer of ``model`` on the labels of its photos.
+
+    Args:
+        training: what to train on what.
+        model: with its frozen layers frozen.
+        rows: which photos train and validate.
+        progress: told of what is computed once.
+    """
+    feed, learning, runtime, seconds = _feed(training, model, rows, progress)
+    trainer = Trainer(learning, feed, training.recipe, seed=training.seed)
+    return Begun(trainer=trainer, runtime=runtime, seconds=seconds)
+
+
+def fit_network(
+    training: Training, *, checkpoints: Path, progress: Progress, begin: Begin = begin_by_labels
+) -> Fitted:
     """Train a network, going on from ``checkpoints`` where a training was cut off.
+
+    Args:
+        training: what to train on what.
+        checkpoints: folder for what a killed training goes on from.
+        progress: told of every step.
+        begin: makes the trainer of the epochs, with the feed that it learns from.
 
     Raises:
         ConfigError: the recipe does not fit the photos, or the loss is no longer a number.
@@ -103,8 +143,8 @@ def fit_network(training: Training, *, checkpoints: Path, progress: Progress) ->
         assert first is not None  # the recipe says so
         return _head_alone(first, origin, recipe)
     freeze(model, recipe)
-    feed, learning, runtime, seconds = _feed(training, model, rows, progress)
-    trainer = Trainer(learning, feed, recipe, seed=training.seed)
+    begun = begin(training, model, rows, progress)
+    trainer = begun.trainer
     log = train_epochs(trainer, checkpoints, key=training.key, progress=progress)
     return Fitted(
         model=model,
@@ -113,10 +153,10 @@ def fit_network(training: Training, *, checkpoints: Path, progress: Progress) ->
         head=first.head if first else None,
         head_validation_f1=first.validation_f1 if first else None,
         log=log,
-        runtime=runtime or (first.runtime if first else ""),
-        frozen_seconds=seconds + (first.seconds if first else 0.0),
+        runtime=begun.runtime or (first.runtime if first else ""),
+        frozen_seconds=begun.seconds + (first.seconds if first else 0.0),
         head_seconds=first.head_seconds if first else 0.0,
-        trainable_parameters=_count(learning.trainable_weights),
+        trainable_parameters=_count(trainer.averaged.trainable_weights),
         predict=trainer.predict,
     )
 

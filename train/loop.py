@@ -77,19 +77,12 @@ class Trainer:
 
         def step(views: Any, targets: Any, seed: Any) -> Any:
             with tf.GradientTape() as tape:
-                features = self._features(views, training=True)
+                features = kept = self._features(views, training=True)
                 if recipe.dropout > 0:
-                    features = tf.nn.experimental.stateless_dropout(
+                    kept = tf.nn.experimental.stateless_dropout(
                         features, rate=recipe.dropout, seed=seed
                     )
-                losses = keras().losses.categorical_crossentropy(
-                    targets,
-                    head(features),
-                    from_logits=True,
-                    label_smoothing=recipe.label_smoothing,
-                )
-                weights = tf.linalg.matvec(targets, self._class_weights)
-                loss = tf.reduce_mean(losses * weights)
+                loss = self.loss(targets, head(kept), features)
             both = [*self.body_variables, *self.head_variables]
             gradients = tape.gradient(loss, both)
             cut = len(self.body_variables)
@@ -103,6 +96,21 @@ class Trainer:
             return loss
 
         return step
+
+    def loss(self, targets: Any, logits: Any, features: Any) -> Any:
+        """Return the mean loss of a batch: cross-entropy with smoothed labels, weighted by class.
+
+        Args:
+            targets: of the feed, ``(batch, classes)`` and what a feed of another kind adds.
+            logits: ``(batch, classes)``.
+            features: what the head was fed, before dropout: ``(batch, features)``.
+        """
+        del features  # a loss of another kind compares them
+        tf = tensorflow()
+        losses = keras().losses.categorical_crossentropy(
+            targets, logits, from_logits=True, label_smoothing=self.recipe.label_smoothing
+        )
+        return tf.reduce_mean(losses * tf.linalg.matvec(targets, self._class_weights))
 
     def _average(self) -> None:
         tf = tensorflow()

@@ -30,7 +30,7 @@ from train.storage import cache_folder, digest_of, whole_file, write_array, writ
 
 VIEWS_VERSION = 1  # to be raised when ``augment`` gives other views of the same seed
 StoredMaps = npt.NDArray[np.float16]
-_BATCH = 32
+VIEWS_BATCH = 32  # photos whose random views are drawn together
 _LARGEST = float(np.finfo(np.float16).max)
 _SAMPLES = 8
 _THREADS = 2
@@ -144,7 +144,7 @@ def frozen_maps(trunk: Any, source: PhotoViews, *, views: int, progress: Progres
             continue
         begin = time.perf_counter()
         if forward is None:
-            forward = forward_of(trunk, _pictures(source, 0)[1](0, _SAMPLES), threads=_THREADS)
+            forward = forward_of(trunk, pictures_of(source, 0)[1](0, _SAMPLES), threads=_THREADS)
         _compute(forward, source, view, path, progress)
         seconds = time.perf_counter() - begin
         write_text(note, _Note(runtime=forward.runtime, seconds=seconds).model_dump_json())
@@ -193,13 +193,13 @@ def _path(folder: Path, view: int, source: PhotoViews) -> Path:
 def _compute(
     forward: Forward, source: PhotoViews, view: int, path: Path, progress: Progress
 ) -> None:
-    count, pictures = _pictures(source, view)
+    count, pictures = pictures_of(source, view)
     progress.begin(f"frozen maps, view {view}", count)
-    first = forward.run(pictures(0, min(_BATCH, count)))
+    first = forward.run(pictures(0, min(VIEWS_BATCH, count)))
 
     def rows() -> Iterator[StoredMaps]:
-        for start in range(0, count, _BATCH):
-            stop = min(start + _BATCH, count)
+        for start in range(0, count, VIEWS_BATCH):
+            stop = min(start + VIEWS_BATCH, count)
             maps = first if start == 0 else forward.run(pictures(start, stop))
             if not np.abs(maps).max() <= _LARGEST:
                 raise ConfigError(
@@ -214,10 +214,20 @@ def _compute(
         write_array(draft, "<f2", (count, *first.shape[1:]), rows())
 
 
-def _pictures(
+def pictures_of(
     source: PhotoViews, view: int
 ) -> tuple[int, Callable[[int, int], npt.NDArray[np.float32]]]:
-    """Return the number of photos, and a function that gives a range of them as float32."""
+    """Return the number of photos, and a function that gives one view of a range of them.
+
+    Args:
+        source: photos and how they are viewed.
+        view: 0 for the photos themselves, or the number of a random view.
+
+    Returns:
+        The function takes first and last photo (exclusive), the first a multiple of
+        ``VIEWS_BATCH``, which random views are drawn by; it gives ``(photo, rows, columns, 3)``
+        float32 in [0, 255].
+    """
     if view == 0:
         pixels: Pixels = load_pixels(source.photos, source.contract)
         return len(pixels), lambda start, stop: pixels[start:stop].astype(np.float32)

@@ -1,0 +1,313 @@
+"""Distillation: a student learns a teacher's probabilities beside the labels of its photos.
+
+Teacher and student see the same view of a photo ("consistent teaching"), so what the teacher says
+is about what the student is shown. Views are drawn once and kept, and so are the teacher's
+answers to them: a slow teacher is paid once, whatever the student's epochs. It buys accuracy for
+a network that is small for other reasons; it makes none smaller. A teacher that is no better than
+its student holds it back, which is said.
+Sources: Hinton et al. 2015, arXiv:1503.02531 (temperature, and its square before the loss);
+Beyer et al. 2022, arXiv:2106.05237 (consistent teaching); Tung & Mori 2019, arXiv:1907.09682
+(features compared by which photos of a batch they hold to be alike).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from optimize.teacher import Taught, answers_of, mean_of
+from train.artifact import HISTORY_NAME, Artifact
+from train.backend import keras, tensorflow
+from train.errors import ConfigError
+from train.feeds import Indices, MapsFeed, Rows
+from train.fit import Lesson, train_approach
+from train.fitting import Begin, Begun
+from train.loop import Trainer
+from train.metrics import weighted_f1
+from train.progress import Progress, Silent
+from train.training import Training
+from train.trunk import FrozenMaps, cut, end_of_frozen, frozen_maps
+
+SMALLEST = 1e-6  # of a probability before its logarithm: answers are kept as float16
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """What is learned from the teacher, and how.
+
+    Attributes:
+        temperature: that both sides' scores are divided by, at least 1; above 1 the teacher's
+            doubts count for more.
+        share: of the teacher in the loss, in (0, 1]; the labels have the rest.
+        views: of each photo, the photo itself among them, that the teacher answers to.
+        feature_weight: of the loss on pooled features; 0 compares none.
+    """
+
+    temperature: float = 2.0
+    share: float = 0.7
+    views: int = 8
+    feature_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 1.0:
+            raise ConfigError(f"temperature must be 1 or more, got {self.temperature}")
+        if not 0.0 < self.share <= 1.0:
+            raise ConfigError(f"share must be in (0, 1], got {self.share}")
+        if not 1 <= self.views <= 64:
+            raise ConfigError(f"views must be in [1, 64], got {self.views}")
+        if not self.feature_weight >= 0.0:
+            raise ConfigError(f"feature_weight must be 0 or more, got {self.feature_weight}")
+
+
+def distill(
+    training: Training,
+    teachers: Sequence[Artifact],
+    config: DistillConfig,
+    folder: Path,
+    *,
+    checkpoints: Path,
+    progress: Progress | None = None,
+    refit: bool = False,
+) -> Artifact:
+    """Train a student under one teacher, or under the mean of several.
+
+    Args:
+        training: the student: its approach, photos and split.
+        teachers: trained Keras networks of the same classes.
+        config: what is learned from them.
+        folder: of the new artifact; must not exist.
+        checkpoints: folder for what a killed training goes on from; removed at the end.
+        progress: told of every step, and of a teacher that is no better than its student.
+        refit: as of ``train.fit.train_approach``.
+
+    Raises:
+        ArtifactError: ``folder`` exists or cannot be written, or a teacher cannot be read.
+        ConfigError: a teacher has seen photos that the student is judged on, knows other classes,
+            or is no Keras network; or the recipe does not fit.
+        DataError: a side of the split is empty, or a photo cannot be decoded.
+    """
+    told = progress or Silent()
+    require_teachers(training, teachers, refit=refit)
+    lesson = Lesson(
+        technique="distill",
+        config={
+            **asdict(config),
+            "teachers": [f"{t.manifest.variant} {t.manifest.payload_sha256}" for t in teachers],
+        },
+        begin=_begin_under(teachers, config),
+    )
+    made = train_approach(
+        training, folder, checkpoints=checkpoints, progress=told, refit=refit, lesson=lesson
+    )
+    for line in doubts(made, teachers):
+        told.say(line)
+    return made
+
+
+def require_teachers(training: Training, teachers: Sequence[Artifact], *, refit: bool) -> None:
+    """Refuse teachers that cannot teach this student.
+
+    Raises:
+        ConfigError: see ``distill``.
+    """
+    if not teachers:
+        raise ConfigError(f"{training.name}: distillation needs at least one teacher")
+    recipe, split = training.recipe, training.split
+    if recipe.train_sizes or not recipe.epochs:
+        raise ConfigError(
+            f"{training.name}: a student learns from stored views of one size, by epochs; set"
+            " train_sizes = [] and epochs of 1 or more"
+        )
+    judged = set(split.test) | (set() if refit else set(split.validation))
+    for teacher in teachers:
+        manifest, seen = teacher.manifest, teacher.split()
+        if manifest.name.format != "keras":
+            raise ConfigError(
+                f"teacher {manifest.variant} is a file for a runtime; give the Keras artifact that"
+                " it was made from"
+            )
+        if manifest.labels != training.dataset.labels:
+            raise ConfigError(
+                f"teacher {manifest.variant} knows {len(manifest.labels)} classes and"
+                f" {training.name} learns {len(training.dataset.labels)}; both must be the same, in"
+                " the same order"
+            )
+        leaked = judged & set(seen.train) | set(split.test) & set(seen.validation)
+        if leaked:
+            raise ConfigError(
+                f"teacher {manifest.variant} was trained or chosen on {len(leaked)} photos that"
+                f" {training.name} is judged on; train it under the same split and seed"
+            )
+
+
+def doubts(student: Artifact, teachers: Sequence[Artifact]) -> list[str]:
+    """Return a warning for each teacher whose validation F1 is not above the student's."""
+    own = best_validation_f1(student)
+    lines = []
+    for teacher in teachers:
+        theirs = best_validation_f1(teacher)
+        if own is not None and theirs is not None and theirs <= own:
+            lines.append(
+                f"{teacher.manifest.name.network}: its validation F1 of {theirs:.3f} is not above"
+                f" the {own:.3f} of its student {student.manifest.name.network}, and a teacher that"
+                " is no better holds a student back; train the student by labels alone too, and"
+                " keep the better by validation F1"
+            )
+    return lines
+
+
+def best_validation_f1(artifact: Artifact) -> float | None:
+    """Return the validation F1 of a trained network, off its history; ``None`` without."""
+    try:
+        history = json.loads((artifact.folder / HISTORY_NAME).read_text(encoding="utf-8"))
+        scores = [epoch["validation_f1"] for epoch in history["epochs"]]
+        scores = scores or [history.get("head_validation_f1")]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return max((float(score) for score in scores if score is not None), default=None)
+
+
+def _begin_under(teachers: Sequence[Artifact], config: DistillConfig) -> Begin:
+    def begin(training: Training, model: Any, rows: Rows, progress: Progress) -> Begun:
+        taught = [
+            answers_of(
+                teacher,
+                training.views,
+                rows,
+                views=config.views,
+                with_features=config.feature_weight > 0,
+                progress=progress,
+            )
+            for teacher in teachers
+        ]
+        _tell_score(taught, rows, progress)
+        learning, maps = _student_views(training, model, config, progress)
+        feed = TaughtFeed(rows, maps=maps, taught=taught, training=training)
+        trainer = StudentTrainer(learning, feed, training, config)
+        return Begun(trainer=trainer, runtime=maps.runtime, seconds=maps.seconds)
+
+    return begin
+
+
+def _tell_score(taught: Sequence[Taught], rows: Rows, progress: Progress) -> None:
+    if len(rows.validation) == 0:
+        return
+    answers = mean_of([teacher.probabilities[0][rows.validation] for teacher in taught])
+    score = weighted_f1(rows.of_validation(), answers.argmax(axis=1).tolist(), rows.classes)
+    whose = "the teacher" if len(taught) == 1 else f"the mean of {len(taught)} teachers"
+    progress.say(f"validation F1 of {whose}: {score:.3f}")
+
+
+def _student_views(
+    training: Training, model: Any, config: DistillConfig, progress: Progress
+) -> tuple[Any, FrozenMaps]:
+    """Return what learns, and the views it learns from: maps of frozen layers, or pixels."""
+    if training.recipe.frozen:
+        trunk, learning = cut(model, end_of_frozen(model))
+    else:
+        trunk, learning = keras().Model(model.input, model.input, name=f"{model.name}-views"), model
+    return learning, frozen_maps(trunk, training.views, views=config.views, progress=progress)
+
+
+class TaughtFeed(MapsFeed):
+    """Stored views, each with its label, and what the teachers answered to that very view."""
+
+    def __init__(
+        self, rows: Rows, *, maps: FrozenMaps, taught: Sequence[Taught], training: Training
+    ) -> None:
+        """Take the views of all photos of the dataset, and the answers to them.
+
+        Args:
+            rows: which of them train and validate.
+            maps: views, or their maps at the end of the frozen layers.
+            taught: of each teacher.
+            training: the student's.
+        """
+        super().__init__(rows, views=maps.views, recipe=training.recipe, seed=training.seed)
+        self._answers = [
+            mean_of([teacher.probabilities[view] for teacher in taught])
+            for view in range(len(maps.views))
+        ]
+        self._features = [
+            np.concatenate([unit_rows(teacher.features[view]) for teacher in taught], axis=1)
+            for view in range(len(maps.views))
+            if taught[0].features
+        ]
+
+    def targets_of(self, photos: Indices, views: Indices) -> npt.NDArray[np.float32]:
+        """Return ``(photo, 2 * classes [+ features])``: label, probabilities, features."""
+        label = super().targets_of(photos, views)
+        pairs = list(zip(photos, views, strict=True))
+        told = np.stack([self._answers[view][photo] for photo, view in pairs])
+        if not self._features:
+            return np.concatenate([label, told], axis=1)
+        features = np.stack([self._features[view][photo] for photo, view in pairs])
+        return np.concatenate([label, told, features], axis=1)
+
+
+def unit_rows(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return the rows scaled to length 1, ``(photo, features)``; rows of zeros stay."""
+    plain = values.astype(np.float32)
+    lengths = np.linalg.norm(plain, axis=1, keepdims=True)
+    return np.asarray(plain / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
+
+
+class StudentTrainer(Trainer):
+    """A trainer whose loss is of the labels and of the teacher's answers."""
+
+    def __init__(
+        self, model: Any, feed: TaughtFeed, training: Training, config: DistillConfig
+    ) -> None:
+        self._config = config
+        super().__init__(model, feed, training.recipe, seed=training.seed)
+
+    def loss(self, targets: Any, logits: Any, features: Any) -> Any:
+        """Return the mean loss of a batch; see ``distillation_loss``."""
+        config, classes = self._config, self.feed.rows.classes
+        by_labels = super().loss(targets[:, :classes], logits, features)
+        told = targets[:, classes : 2 * classes]
+        by_teacher = distillation_loss(told, logits, temperature=config.temperature)
+        loss = (1.0 - config.share) * by_labels + config.share * by_teacher
+        if config.feature_weight:
+            theirs = targets[:, 2 * classes :]
+            loss += config.feature_weight * similarity_loss(theirs, features)
+        return loss
+
+
+def distillation_loss(told: Any, logits: Any, *, temperature: float) -> Any:
+    """Return the mean cross-entropy to the teacher's softened answers, times temperature squared.
+
+    Args:
+        told: the teacher's probabilities, ``(batch, classes)``; a ``p`` at temperature ``t`` is
+            ``p ** (1 / t)``, scaled to sum to 1.
+        logits: the student's scores, ``(batch, classes)``.
+        temperature: at least 1. Gradients shrink by its square, which the factor makes up for.
+    """
+    tf = tensorflow()
+    softened = tf.nn.softmax(tf.math.log(tf.maximum(told, SMALLEST)) / temperature)
+    losses = tf.nn.softmax_cross_entropy_with_logits(softened, logits / temperature)
+    return temperature**2 * tf.reduce_mean(losses)
+
+
+def similarity_loss(theirs: Any, features: Any) -> Any:
+    """Return how differently teacher and student hold the photos of a batch to be alike.
+
+    Of each, the ``(batch, batch)`` products of its features, every row scaled to length 1; of both,
+    the mean square of the difference: Tung & Mori's equations 2 to 4.
+
+    Args:
+        theirs: the teacher's features, ``(batch, features)``.
+        features: the student's, ``(batch, other features)``.
+    """
+    tf = tensorflow()
+
+    def alike(rows: Any) -> Any:
+        products = tf.linalg.matmul(rows, rows, transpose_b=True)
+        return tf.math.l2_normalize(products, axis=1)
+
+    batch = tf.cast(tf.shape(features)[0], tf.float32)
+    return tf.reduce_sum((alike(theirs) - alike(features)) ** 2) / batch**2

@@ -1,0 +1,55 @@
+"""Training one approach in a workspace, by labels alone or under teachers."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from optimize.distill import DistillConfig, distill
+from threadlite.variants import identity_of
+from threadlite.workspace import Workspace, step_key
+from train.artifact import Artifact
+from train.fit import train_approach
+from train.progress import Progress
+from train.training import Training
+
+
+def train_in(
+    workspace: Workspace,
+    training: Training,
+    name: str,
+    *,
+    refit: bool,
+    teachers: Sequence[Artifact],
+    config: DistillConfig,
+    progress: Progress,
+) -> Artifact:
+    """Train, unless it is done; a training that was cut off goes on.
+
+    Args:
+        workspace: keeps the artifact and the checkpoints.
+        training: what to train on what.
+        name: of the artifact in the workspace.
+        refit: as of ``train.fit.train_approach``.
+        teachers: none to learn by labels alone.
+        config: what is learned from teachers.
+        progress: told of every step.
+    """
+    inputs: dict[str, object] = {"training": training.key, **({"refit": True} if refit else {})}
+    if teachers:
+        taught = {"teachers": [identity_of(one) for one in teachers], "config": asdict(config)}
+        key = step_key("optimize.distill", {**inputs, **taught})
+    else:
+        key = step_key("train.fit", inputs)
+
+    def make(folder: Path) -> Artifact:
+        checkpoints = workspace.checkpoints(key)
+        if not teachers:
+            return train_approach(
+                training, folder, checkpoints=checkpoints, progress=progress, refit=refit
+            )
+        return distill(
+            training, teachers, config, folder,
+            checkpoints=checkpoints, progress=progress, refit=refit,
+        )  # fmt: skip
+
+    return workspace.artifact(name, key, make)
