@@ -2,7 +2,7 @@
 
 A view is drawn from (seed, number of the view), not from the size that it is scaled to, so a
 teacher of another input size sees the same crop in the same colours. Where the teacher was itself
-trained on stored maps of these views, its answers come from those maps, for a tenth of the work.
+trained on stored maps of a view, its answers come from those maps, for a tenth of the work.
 """
 
 import hashlib
@@ -116,7 +116,8 @@ def _answering(
         features = model.get_layer("features").output
         outputs = keras().layers.Concatenate(name="answers")([outputs, features])
     model = keras().Model(model.input, outputs, name=model.name)
-    run = _by_maps(teacher, model, source, views, progress) or _by_pixels(model, source)
+    by_maps, stored = _by_maps(teacher, model, source, views, progress)
+    by_pixels = _by_pixels(model, source) if stored < views else None
     width = int(model.output_shape[-1])
     name = teacher.manifest.name.network
     both = np.sort(np.concatenate([rows.train, rows.validation]))
@@ -124,6 +125,8 @@ def _answering(
     def answer(view: int) -> Answers:
         asked = np.sort(rows.train) if view else both
         progress.begin(f"answers of {name}, view {view}", len(asked))
+        run = by_maps if view < stored else by_pixels
+        assert run is not None  # one of them answers each view
         found = np.zeros((len(source.photos), width), dtype=np.float16)
         for start in range(0, len(source.photos), VIEWS_BATCH):
             chosen = asked[(asked >= start) & (asked < start + VIEWS_BATCH)]
@@ -140,26 +143,26 @@ _Run = Callable[[int, int, npt.NDArray[np.int64]], npt.NDArray[np.float32]]
 
 def _by_maps(
     teacher: Artifact, model: Any, source: PhotoViews, views: int, progress: Progress
-) -> _Run | None:
-    """Return what answers by the maps that the teacher was trained on, if they are these views."""
+) -> tuple[_Run | None, int]:
+    """Return what answers by the maps that the teacher was trained on, and to how many views."""
     recipe = Recipe.model_validate(teacher.manifest.steps[0].config["recipe"])
     same = (
-        recipe.cached_views >= views
-        and recipe.augment == source.augment
+        recipe.augment == source.augment
         and teacher.manifest.seed == source.seed
         and len(teacher.manifest.steps) == 1
     )
-    if not same:
-        return None
+    stored = min(recipe.cached_views, views) if same else 0
+    if not stored:
+        return None, 0
     freeze(model, recipe)
     trunk, rest = cut(model, end_of_frozen(model))
-    maps = frozen_maps(trunk, source, views=views, progress=progress)
+    maps = frozen_maps(trunk, source, views=stored, progress=progress)
     predict = Predictor(rest)
 
     def run(view: int, _start: int, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         return predict(maps.views[view][chosen])
 
-    return run
+    return run, stored
 
 
 def _by_pixels(model: Any, source: PhotoViews) -> _Run:
