@@ -181,4 +181,7 @@ def _by_pixels(model: Any, source: PhotoViews) -> _Run:
 
 def mean_of(answers: Sequence[Answers]) -> npt.NDArray[np.float32]:
     """Return the mean of several teachers' probabilities for one view, ``(photo, classes)``."""
-    return np.mean([array.astype(np.float32) for array in answers], axis=0, dtype=np.float32)
+    mean: npt.NDArray[np.float32] = np.mean(
+        [array.astype(np.float32) for array in answers], axis=0, dtype=np.float32
+    )
+    return mean

@@ -160,14 +160,14 @@ class Plan(Section):
     def _teachers_come_first(self) -> Self:
         before: dict[str, ApproachSection] = {}
         for section in self.approaches:
-            splits = set(section.splits or self.data.splits)
+            splits = set(self._splits_of(section))
             for name in section.teachers:
                 if name not in before:
                     raise ValueError(
                         f"approach {section.called!r} has the teacher {name!r}, which is none of"
                         f" those before it ({', '.join(before) or 'there are none'})"
                     )
-                missing = splits - set(before[name].splits or self.data.splits)
+                missing = splits - set(self._splits_of(before[name]))
                 if missing:
                     raise ValueError(
                         f"approach {section.called!r} trains under {', '.join(sorted(missing))},"
@@ -175,6 +175,9 @@ class Plan(Section):
                     )
             before[section.called] = section
         return self
+
+    def _splits_of(self, section: ApproachSection) -> tuple[SplitMethod, ...]:
+        return self.data.splits if section.splits is None else section.splits
 
     @model_validator(mode="after")
     def _splits_are_made(self) -> Self:

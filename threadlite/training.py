@@ -42,14 +42,30 @@ def train_in(
         key = step_key("train.fit", inputs)
 
     def make(folder: Path) -> Artifact:
-        checkpoints = workspace.checkpoints(key)
-        if not teachers:
-            return train_approach(
-                training, folder, checkpoints=checkpoints, progress=progress, refit=refit
-            )
-        return distill(
-            training, teachers, config, folder,
-            checkpoints=checkpoints, progress=progress, refit=refit,
+        return train_or_distill(
+            training, folder, checkpoints=workspace.checkpoints(key), refit=refit,
+            teachers=teachers, config=config, progress=progress,
         )  # fmt: skip
 
     return workspace.artifact(name, key, make)
+
+
+def train_or_distill(
+    training: Training,
+    folder: Path,
+    *,
+    checkpoints: Path,
+    refit: bool,
+    teachers: Sequence[Artifact],
+    config: DistillConfig,
+    progress: Progress,
+) -> Artifact:
+    """Train by labels alone, or under teachers where there are some; see ``train_in``."""
+    if not teachers:
+        return train_approach(
+            training, folder, checkpoints=checkpoints, progress=progress, refit=refit
+        )
+    return distill(
+        training, teachers, config, folder,
+        checkpoints=checkpoints, progress=progress, refit=refit,
+    )  # fmt: skip

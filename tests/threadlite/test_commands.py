@@ -294,7 +294,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         taken.append(training)
         return SimpleNamespace(manifest=SimpleNamespace(variant="taken"))
 
-    monkeypatch.setattr("train.fit.train_approach", take)
+    monkeypatch.setattr("threadlite.training.train_approach", take)
     return taken
 
 
@@ -323,6 +323,41 @@ def test_an_approach_of_some_classes_trains_on_their_side_of_the_split(
     if not words:  # every photo is where a training on all classes has it
         whole = split_photos(open_dataset(str(table)).photos, method="grouped", seed=0)
         assert set(split.test) <= set(whole.test) and set(split.train) <= set(whole.train)
+
+
+def test_settings_of_distillation_need_a_teacher(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = train_words(table, tmp_path / "net", "--distill", "share=0.5")
+    assert run(*words) == 2
+    assert "name one with --teacher" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [("share=2.0", "share must be in (0, 1], got 2.0"), ("heat=2.0", "no setting 'heat'")],
+)
+def test_teachers_and_how_to_learn_from_them_reach_the_training(
+    setting: str,
+    message: str,
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    taken: list[Any] = []
+
+    def take(training: Any, teachers: Any, config: Any, folder: Path, **rest: Any) -> Any:
+        taken.append((teachers[0].manifest.variant, config.share, rest["refit"]))
+        return SimpleNamespace(manifest=SimpleNamespace(variant="taken"))
+
+    monkeypatch.setattr("threadlite.training.distill", take)
+    teacher = write_trained(tmp_path / "teacher", open_dataset(str(table)))
+    words = train_words(table, tmp_path / "net", "--teacher", str(teacher.folder))
+    assert run(*words, "--distill", "share=0.5", "--refit") == 0
+    assert taken == [("two-shapes.float.keras", 0.5, True)]
+    assert run(*words, "--distill", setting) != 0
+    assert message in capsys.readouterr().err
 
 
 def write_trained(folder: Path, dataset: Dataset) -> Artifact:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from optimize.distill import DistillConfig
 from threadlite.plan import read_plan, with_weights
 from train.approaches import APPROACHES
 from train.errors import ConfigError, UsageError
@@ -66,6 +67,18 @@ def test_splits_and_folds_of_an_approach(tmp_path: Path) -> None:
     assert alone.approaches[0].splits == ()  # cross-validated, and not trained besides
 
 
+STUDENT = BASE + "[[approaches]]\nname = 'custom-cnn'\nteachers = ['custom-cnn']\n"
+
+
+def test_a_student_learns_from_approaches_before_it(tmp_path: Path) -> None:
+    text = STUDENT + "distill = { share = 0.5 }\n"
+    student = read_plan(plan_file(tmp_path, text)).approaches[1]
+    assert student.called == "custom-cnn-distilled"
+    assert (student.lesson().share, student.lesson().views) == (0.5, DistillConfig().views)
+    refitted = read_plan(plan_file(tmp_path, STUDENT + "refit = true\n")).approaches[1]
+    assert refitted.called == "custom-cnn-distilled-refit"
+
+
 def test_weights_are_named_by_approach_or_label(tmp_path: Path) -> None:
     text = BASE + "[[approaches]]\nname = 'custom-cnn'\nlabel = 'other'\n"
     plan = read_plan(plan_file(tmp_path, text))
@@ -113,6 +126,15 @@ def test_techniques_are_chained_with_settings_of_each(tmp_path: Path) -> None:
         (BASE + "label = '../a'\n", "label: "),
         (BASE + "splits = ['grouped', 'grouped']\n", "named twice"),
         (BASE + "crossval = ['grouped', 'grouped']\n", "named twice"),
+        (STUDENT + "distill = { heat = 2.0 }\n", "distill has no setting 'heat'"),
+        (STUDENT + "distill = { share = 3.0 }\n", r"share must be in \(0, 1\]"),
+        (STUDENT + "crossval = ['grouped']\n", "a student is not cross-validated"),
+        (BASE + "distill = { share = 0.5 }\n", "teachers names none"),
+        (BASE + "teachers = ['custom-cnn']\n", "none of those before it .there are none"),
+        (
+            STUDENT.replace('name = "custom-cnn"', 'name = "custom-cnn"\nsplits = []'),
+            "its teacher 'custom-cnn' does not; both need the same splits",
+        ),
         (BASE + "crossval = ['random']\n", r"crossval\.0: "),
         (BASE + "splits = ['stratified']\n", r"which is not in data\.splits \(grouped\)"),
         ("folds = 1\n" + BASE, "folds: "),
