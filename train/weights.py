@@ -12,6 +12,8 @@ from typing import Any
 
 from train.artifact import WeightsOrigin
 from train.errors import WeightsError
+from train.hub import DEFAULT_HANDLE, hub_identity
+from train.hub_network import network_from_hub
 from train.keras_weights import KERAS_FILES, obtain
 from train.networks import FROM_KERAS_APPLICATION, NETWORKS
 from train.networks.lite_trio import BACKBONES, backbone_entries
@@ -43,6 +45,8 @@ __all__ = [
 COMPOSITES: dict[str, Mapping[str, str]] = {"lite-trio": BACKBONES}
 """Networks of several backbones: prefix of a backbone's layers to the network that it is."""
 HUB_PREFIX = "hub:"
+HUB_HANDLES = {"convnext-tiny": DEFAULT_HANDLE}
+"""What ``auto`` asks TensorFlow Hub for, where Keras' published file cannot be had."""
 
 
 def network_with_weights(
@@ -57,6 +61,7 @@ def network_with_weights(
 
     For ``hub:HANDLE`` the network is our own graph where the model's variables match it, else the
     model itself as a frozen feature extractor under our ``logits``; the origin says which, and why.
+    ``auto`` tries the hub last.
 
     Args:
         network: key of ``train.networks.NETWORKS``.
@@ -69,18 +74,24 @@ def network_with_weights(
     Raises:
         WeightsError: as ``load_weights``, or the hub's model cannot be had or is refused.
     """
-    if source.startswith(HUB_PREFIX):
-        from train.hub_network import network_from_hub
 
+    def from_hub(handle: str) -> tuple[Any, WeightsOrigin]:
         return network_from_hub(
-            network,
-            source.removeprefix(HUB_PREFIX),
-            image_size=image_size,
-            classes=classes,
-            pictures=pictures,
+            network, handle, image_size=image_size, classes=classes, pictures=pictures
         )
+
+    if source.startswith(HUB_PREFIX):
+        return from_hub(source.removeprefix(HUB_PREFIX))
     model = NETWORKS[network](image_size=image_size, classes=classes)
-    return model, load_weights(model, network=network, source=source)
+    origin = load_weights(model, network=network, source=source)
+    if source != "auto" or origin.loaded_parameters or network not in HUB_HANDLES:
+        return model, origin
+    try:
+        return from_hub(HUB_HANDLES[network])
+    except WeightsError as error:
+        reason = _without_cache(error)
+        told = origin.model_copy(update={"source": f"{origin.source}; TensorFlow Hub: {reason}"})
+        return model, told
 
 
 def has_published_weights(network: str) -> bool:
@@ -135,8 +146,6 @@ def weights_identity(network: str, source: str) -> str:
     if source == "auto":
         return " + ".join(map(_auto_identity, COMPOSITES.get(network, {"": network}).values()))
     if source.startswith(HUB_PREFIX):
-        from train.hub import hub_identity
-
         return hub_identity(source.removeprefix(HUB_PREFIX))
     try:
         content = f"file {digest_of_file(Path(source))}"
@@ -158,8 +167,18 @@ def _auto_identity(network: str) -> str:
     try:
         path = obtain(KERAS_FILES[network])
     except WeightsError:
-        return f"random without {KERAS_FILES[network].name}"
+        return _identity_without(KERAS_FILES[network].name, HUB_HANDLES.get(network, ""))
     return f"{path.name} {KERAS_FILES[network].digest or digest_of_file(path)}"
+
+
+def _identity_without(file: str, handle: str) -> str:
+    """Return what ``auto`` loads where Keras' file cannot be had: the hub's model, or nothing."""
+    if not handle:
+        return f"random without {file}"
+    try:
+        return hub_identity(handle)
+    except WeightsError:
+        return f"random without {file} and {handle}"
 
 
 def _published(network: str) -> Source:
@@ -208,7 +227,7 @@ def _lay_auto(model: Any, backbones: Mapping[str, str], *given: Source) -> Weigh
                 source = replace(source, entries=backbone_entries(prefix, source.entries))
             require_fit(model, source)
         except WeightsError as error:
-            reason = str(error).replace(f"{cache_folder()}/", "")  # no path of a machine
+            reason = _without_cache(error)
             what = f"random ({reason})" if reason else "random"
             labels.append(f"{network}: {what}" if prefix else what)
             continue
@@ -216,6 +235,10 @@ def _lay_auto(model: Any, backbones: Mapping[str, str], *given: Source) -> Weigh
         labels.append(source.label)
     label = " + ".join(labels)
     return lay(model, sources, label=label) if sources else lay_nothing(model, label)
+
+
+def _without_cache(error: WeightsError) -> str:
+    return str(error).replace(f"{cache_folder()}/", "")  # no path of a machine
 
 
 def _backbones_outside(network: str, fits: Mapping[str, Array]) -> dict[str, str]:

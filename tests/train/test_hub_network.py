@@ -1,5 +1,6 @@
 """A hub's model becomes our own graph where both compute the same, and stays itself elsewhere."""
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from tests.train.hub_models import SIZE, SMALL_STAGES, convnext_twin, save_avera
 from train import hub_file
 from train.backend import keras
 from train.errors import ArtifactError, ConfigError, ConversionError, WeightsError
+from train.hub import DEFAULT_HANDLE
 from train.hub_match import entries_for, rendered_pictures, rounding_tolerance
 from train.hub_network import network_from_hub
 from train.networks import FROM_KERAS_APPLICATION, NETWORKS, convnext
 from train.weight_places import describe_origin, named_variables
-from train.weights import load_weights, network_with_weights
+from train.weights import load_weights, network_with_weights, weights_identity
 
 FIT_SIZE = 32
 
@@ -44,6 +46,29 @@ def averages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def own() -> Any:
     return convnext.build_convnext_tiny(image_size=SIZE, classes=3)
+
+
+def test_auto_asks_the_hub_where_keras_file_cannot_be_had(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THREADLITE_OFFLINE", "1")
+    monkeypatch.setenv("THREADLITE_CACHE", str(tmp_path / "none"))
+    words = {"image_size": SIZE, "classes": 3, "source": "auto"}
+    _, origin = network_with_weights("convnext-tiny", **words)
+    assert origin.loaded_parameters == 0
+    assert (
+        "TensorFlow Hub: https://tfhub.dev/sayakpaul/convnext_tiny_1k_224_fe/1 is in no cache"
+        in (origin.source)
+    )
+    identity = weights_identity("convnext-tiny", "auto")
+    assert identity.endswith(f"and {DEFAULT_HANDLE}")
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
+    address = f"https://tfhub.dev/{DEFAULT_HANDLE}"
+    key = hashlib.sha1(address.encode(), usedforsecurity=False).hexdigest()
+    shutil.copytree(published, tmp_path / key)
+    _, origin = network_with_weights("convnext-tiny", **words)
+    assert origin.source.startswith(f"hub {DEFAULT_HANDLE}, opened: features agree")
+    assert weights_identity("convnext-tiny", "auto").startswith("hub ")
 
 
 def test_a_model_of_a_known_network_is_opened(published: Path, twin: Any) -> None:
