@@ -11,6 +11,7 @@ from train import crossval as crossval_module
 from train.crossval import CrossValidation, OutOfFold, cross_validate
 from train.dataset import Dataset
 from train.errors import ArtifactError, DataError
+from train.forward import Forward, forward_of
 from train.networks import NETWORKS
 from train.progress import Silent
 from train.splits import SplitMethod
@@ -171,6 +172,26 @@ def test_what_is_done_is_not_done_again(
     again = cross_validate(task, folder, progress=Silent())
     np.testing.assert_array_equal(again.probabilities, found.probabilities)
     assert replace(again, probabilities=found.probabilities) == found
+
+
+def test_the_frozen_backbone_sees_every_photo_once_for_all_folds(
+    task_of: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def counting(trunk: Any, samples: Any, *, threads: int) -> Forward:
+        fast = forward_of(trunk, samples, threads=threads)
+
+        def run(pictures: Any) -> Any:
+            seen.append(len(pictures))
+            return fast.run(pictures)
+
+        return Forward(runtime=fast.runtime, run=run)
+
+    monkeypatch.setattr("train.trunk.forward_of", counting)
+    monkeypatch.setenv("THREADLITE_CACHE", str(tmp_path / "cache"))
+    cross_validate(task_of(folds=5), tmp_path / "folds", progress=Silent())
+    assert sum(seen) == 150  # so five folds cost one feature pass and five fits of the head
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"name": "other"}, {"weights": "none"}])
