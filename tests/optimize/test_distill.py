@@ -1,6 +1,6 @@
 """Distillation: who may teach, what is answered to which view, and what is learned of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ from optimize.distill import (
 )
 from optimize.teacher import answers_of
 from tests.optimize.colours import write_dataset
-from tests.train.small_network import Cut, CutAfter
+from tests.train.small_network import Cut, CutAfter, build_small
 from train.approaches import Approach, Recipe
 from train.artifact import Artifact
 from train.dataset import Dataset
 from train.errors import ConfigError
 from train.fit import train_approach
 from train.keras_file import load_keras
+from train.networks import NETWORKS
 from train.pixels import load_pixels
 from train.predict import predict
 from train.progress import Silent
@@ -47,6 +48,13 @@ class Heard(Silent):
         self.lines.append(line)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "custom-cnn", build_small)
+        yield
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return write_dataset(tmp_path_factory.mktemp("colours") / "photos")
@@ -54,7 +62,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def training_on(dataset: Dataset, *, seed: int = 0, name: str = "net", **recipe: Any) -> Training:
     settings = {
-        "image_size": 32, "epochs": 2, "batch_size": 8, "learning_rate": 3e-3,
+        "image_size": 32, "epochs": 2, "batch_size": 8, "learning_rate": 1e-2,
         "average_weights": 0.5, **recipe,
     }  # fmt: skip
     return Training(
