@@ -92,19 +92,21 @@ def distill(
     """
     told = progress or Silent()
     require_teachers(training, teachers, refit=refit)
+    scores: list[float] = []
     lesson = Lesson(
         technique="distill",
         config={
             **asdict(config),
             "teachers": [f"{t.manifest.variant} {t.manifest.payload_sha256}" for t in teachers],
         },
-        begin=_begin_under(teachers, config),
+        begin=_begin_under(teachers, config, scores),
     )
     made = train_approach(
         training, folder, checkpoints=checkpoints, progress=told, refit=refit, lesson=lesson
     )
-    for line in doubts(made, teachers):
-        told.say(line)
+    told_doubt = doubt(made, scores[-1] if scores else None)
+    if told_doubt:
+        told.say(told_doubt)
     return made
 
 
@@ -144,20 +146,17 @@ def require_teachers(training: Training, teachers: Sequence[Artifact], *, refit:
             )
 
 
-def doubts(student: Artifact, teachers: Sequence[Artifact]) -> list[str]:
-    """Return a warning for each teacher whose validation F1 is not above the student's."""
+def doubt(student: Artifact, teacher_f1: float | None) -> str:
+    """Return a warning where the validation F1 of who taught is not above the student's."""
     own = best_validation_f1(student)
-    lines = []
-    for teacher in teachers:
-        theirs = best_validation_f1(teacher)
-        if own is not None and theirs is not None and theirs <= own:
-            lines.append(
-                f"{teacher.manifest.name.network}: its validation F1 of {theirs:.3f} is not above"
-                f" the {own:.3f} of its student {student.manifest.name.network}, and a teacher that"
-                " is no better holds a student back; train the student by labels alone too, and"
-                " keep the better by validation F1"
-            )
-    return lines
+    if own is None or teacher_f1 is None or teacher_f1 > own:
+        return ""
+    name = student.manifest.name.network
+    return (
+        f"{name}: the validation F1 of its teacher, {teacher_f1:.3f}, is not above its own,"
+        f" {own:.3f}, and a teacher that is no better holds a student back; train {name} by labels"
+        " alone too, and keep the better by validation F1"
+    )
 
 
 def best_validation_f1(artifact: Artifact) -> float | None:
@@ -171,7 +170,9 @@ def best_validation_f1(artifact: Artifact) -> float | None:
     return max((float(score) for score in scores if score is not None), default=None)
 
 
-def _begin_under(teachers: Sequence[Artifact], config: DistillConfig) -> Begin:
+def _begin_under(teachers: Sequence[Artifact], config: DistillConfig, scores: list[float]) -> Begin:
+    """Return what makes the trainer; the teachers' validation F1 is put into ``scores``."""
+
     def begin(training: Training, model: Any, rows: Rows, progress: Progress) -> Begun:
         taught = [
             answers_of(
@@ -184,7 +185,10 @@ def _begin_under(teachers: Sequence[Artifact], config: DistillConfig) -> Begin:
             )
             for teacher in teachers
         ]
-        _tell_score(taught, rows, progress)
+        if len(rows.validation):
+            scores.append(_score(taught, rows))
+            whose = "the teacher" if len(taught) == 1 else f"the mean of {len(taught)} teachers"
+            progress.say(f"validation F1 of {whose}: {scores[-1]:.3f}")
         learning, maps = _student_views(training, model, config, progress)
         feed = TaughtFeed(rows, maps=maps, taught=taught, training=training)
         trainer = StudentTrainer(learning, feed, training, config)
@@ -193,13 +197,9 @@ def _begin_under(teachers: Sequence[Artifact], config: DistillConfig) -> Begin:
     return begin
 
 
-def _tell_score(taught: Sequence[Taught], rows: Rows, progress: Progress) -> None:
-    if len(rows.validation) == 0:
-        return
+def _score(taught: Sequence[Taught], rows: Rows) -> float:
     answers = mean_of([teacher.probabilities[0][rows.validation] for teacher in taught])
-    score = weighted_f1(rows.of_validation(), answers.argmax(axis=1).tolist(), rows.classes)
-    whose = "the teacher" if len(taught) == 1 else f"the mean of {len(taught)} teachers"
-    progress.say(f"validation F1 of {whose}: {score:.3f}")
+    return weighted_f1(rows.of_validation(), answers.argmax(axis=1).tolist(), rows.classes)
 
 
 def _student_views(
