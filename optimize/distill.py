@@ -5,9 +5,7 @@ is about what the student is shown. Views are drawn once and kept, and so are th
 answers to them: a slow teacher is paid once, whatever the student's epochs. It buys accuracy for
 a network that is small for other reasons; it makes none smaller. A teacher that is no better than
 its student holds it back, which is said.
-Sources: Hinton et al. 2015, arXiv:1503.02531 (temperature, and its square before the loss);
-Beyer et al. 2022, arXiv:2106.05237 (consistent teaching); Tung & Mori 2019, arXiv:1907.09682
-(features compared by which photos of a batch they hold to be alike).
+Source: Beyer et al. 2022, arXiv:2106.05237 (consistent teaching).
 """
 
 import json
@@ -19,9 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from optimize.distill_losses import distillation_loss, similarity_loss, unit_rows
 from optimize.teacher import Taught, answers_of, mean_of
 from train.artifact import HISTORY_NAME, Artifact
-from train.backend import keras, tensorflow
+from train.backend import keras
 from train.errors import ConfigError
 from train.feeds import Indices, MapsFeed, Rows
 from train.fit import Lesson, train_approach
@@ -31,8 +30,6 @@ from train.metrics import weighted_f1
 from train.progress import Progress, Silent
 from train.training import Training
 from train.trunk import FrozenMaps, cut, end_of_frozen, frozen_maps
-
-SMALLEST = 1e-6  # of a probability before its logarithm: answers are kept as float16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,13 +246,6 @@ class TaughtFeed(MapsFeed):
         return np.concatenate([label, told, features], axis=1)
 
 
-def unit_rows(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return the rows scaled to length 1, ``(photo, features)``; rows of zeros stay."""
-    plain = values.astype(np.float32)
-    lengths = np.linalg.norm(plain, axis=1, keepdims=True)
-    return np.asarray(plain / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
-
-
 class StudentTrainer(Trainer):
     """A trainer whose loss is of the labels and of the teacher's answers."""
 
@@ -276,38 +266,3 @@ class StudentTrainer(Trainer):
             theirs = targets[:, 2 * classes :]
             loss += config.feature_weight * similarity_loss(theirs, features)
         return loss
-
-
-def distillation_loss(told: Any, logits: Any, *, temperature: float) -> Any:
-    """Return the mean cross-entropy to the teacher's softened answers, times temperature squared.
-
-    Args:
-        told: the teacher's probabilities, ``(batch, classes)``; a ``p`` at temperature ``t`` is
-            ``p ** (1 / t)``, scaled to sum to 1.
-        logits: the student's scores, ``(batch, classes)``.
-        temperature: at least 1. Gradients shrink by its square, which the factor makes up for.
-    """
-    tf = tensorflow()
-    softened = tf.nn.softmax(tf.math.log(tf.maximum(told, SMALLEST)) / temperature)
-    losses = tf.nn.softmax_cross_entropy_with_logits(softened, logits / temperature)
-    return temperature**2 * tf.reduce_mean(losses)
-
-
-def similarity_loss(theirs: Any, features: Any) -> Any:
-    """Return how differently teacher and student hold the photos of a batch to be alike.
-
-    Of each, the ``(batch, batch)`` products of its features, every row scaled to length 1; of both,
-    the mean square of the difference: Tung & Mori's equations 2 to 4.
-
-    Args:
-        theirs: the teacher's features, ``(batch, features)``.
-        features: the student's, ``(batch, other features)``.
-    """
-    tf = tensorflow()
-
-    def alike(rows: Any) -> Any:
-        products = tf.linalg.matmul(rows, rows, transpose_b=True)
-        return tf.math.l2_normalize(products, axis=1)
-
-    batch = tf.cast(tf.shape(features)[0], tf.float32)
-    return tf.reduce_sum((alike(theirs) - alike(features)) ** 2) / batch**2

@@ -13,11 +13,9 @@ from optimize.distill import (
     DistillConfig,
     best_validation_f1,
     distill,
-    distillation_loss,
     require_teachers,
-    similarity_loss,
-    unit_rows,
 )
+from optimize.distill_losses import distillation_loss, similarity_loss, unit_rows
 from optimize.teacher import answers_of
 from tests.optimize.colours import write_dataset
 from tests.train.small_network import Cut, CutAfter, build_small
