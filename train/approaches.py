@@ -163,14 +163,11 @@ APPROACHES: dict[str, Approach] = {
     "custom-cnn": Approach(
         network="custom-cnn",
         recipe=Recipe(
-            image_size=144,
+            image_size=160,
             epochs=60,
             learning_rate=4e-3,
             weight_decay=0.05,
             average_weights=0.995,
-            augment=AugmentConfig(
-                min_area=0.35, brightness=0.2, contrast=0.3, saturation=0.3, erasing=0.25
-            ),
         ),
         about="our own small CNN, from scratch",
     ),
