@@ -170,16 +170,21 @@ def fine_tune(
 def tuned_recipe(parent: Artifact, config: TuningConfig) -> Recipe:
     """Return the parent's recipe with the fine-tuning's length and rate, nothing frozen.
 
+    A network that takes another size than it was trained on has training views of that size.
+
     Raises:
         ConfigError: the manifest holds no recipe that is known here.
     """
     found = parent.manifest.steps[0].config.get("recipe")
+    size = parent.manifest.pixels.height
     try:
         if not isinstance(found, dict):
             raise ValueError("it names none")
         return Recipe.model_validate(
             {
                 **found,
+                **({} if found.get("image_size") == size else {"train_sizes": ()}),
+                "image_size": size,
                 "epochs": config.epochs,
                 "learning_rate": config.learning_rate,
                 "weight_decay": config.weight_decay,

@@ -1,21 +1,40 @@
-"""Dynamic-range int8 for chosen operators of a ``.tflite``; all others stay in float.
+"""Dynamic-range int8 for the operators that a runtime multiplies fast; all others stay in float.
 
-Weights of the chosen operators are int8, one scale a channel, and their activations are quantized
-anew at every call; nothing is calibrated. The converter's own dynamic-range int8 takes every
+Weights of these operators are int8, one scale a channel, and their activations are quantized
+anew at every call; nothing is calibrated. It buys speed where matrix products take the time, and
+a file near a quarter of the size.
+
+In ``.tflite`` the operators are chosen. The converter's own dynamic-range int8 takes every
 operator with weights, depthwise convolutions too, for which XNNPACK has no such kernel: they
-leave it, and a network with large ones becomes slower than it need be. It buys speed where matrix
-products take the time, and a file near a quarter of the size.
-Source: https://github.com/google-ai-edge/ai-edge-quantizer (recipes: dynamic_wi8_afp32).
+leave it, and a network with large ones becomes slower than it need be.
+In ``.onnx`` they are the products of matrices: ONNX Runtime has no fast dynamic kernel for
+convolutions. So 1 x 1 convolutions, which are products of matrices, are written as such, and the
+normalizations and GELUs between them as one operator each.
+Source: https://github.com/google-ai-edge/ai-edge-quantizer (recipes: dynamic_wi8_afp32),
+https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from optimize.convert import converted, load_keras, to_tflite, write_tflite
+from pydantic import JsonValue
+
+from optimize.convert import (
+    converted,
+    load_keras,
+    to_onnx,
+    to_tflite,
+    write_onnx,
+    write_tflite,
+)
+from optimize.quantize_dynamic import to_dynamic_onnx
 from optimize.quantize_graph import operators_of
+from optimize.quantize_processor import products_overflow_here
 from optimize.rewrite import rewrite_model
 from optimize.rewrite_artifact import require_pictures, require_same_answers
+from optimize.rewrite_onnx import fuse_gelu, fuse_layer_norm
 from train.artifact import Artifact, Step, derive_artifact
 from train.errors import ConfigError, ConversionError
 from train.pixels import Pixels
@@ -23,6 +42,8 @@ from train.variant import Format
 
 TECHNIQUE_WORD = "mixed"
 OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+BEFORE_ONNX = ("fold-preprocessing", "fold-batch-norm", "fold-layer-scale", "convolution-to-dense")
+"""Exact rewrites that leave fewer operators, and products of matrices, for ONNX Runtime."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +51,7 @@ class MixedPrecisionConfig:
     """Which operators are in int8, and which GELU the network computes.
 
     Attributes:
-        operators: names from ``OPERATORS`` joined by ``+``.
+        operators: of ``.tflite``: names from ``OPERATORS`` joined by ``+``.
         largest_gelu_error: 0 keeps GELU exact. Above 0, in (0, 1), it becomes the one by tanh,
             which is faster on some processors, unless a probability then moves by more than this
             on a given picture or the best class of one changes.
@@ -62,11 +83,11 @@ def quantize_mixed(
     folder: Path,
     config: MixedPrecisionConfig | None = None,
 ) -> Artifact:
-    """Write ``parent`` as a ``.tflite`` with some operators in dynamic-range int8.
+    """Write ``parent`` with some operators in dynamic-range int8.
 
     Args:
         parent: a Keras artifact, best a rewritten one.
-        target: ``tflite``; ONNX Runtime runs the like slower than float.
+        target: ``tflite`` or ``onnx``.
         pictures: ``(picture, height, width, 3)`` uint8 that the tanh GELU is measured on; not
             looked at where GELU stays exact.
         picture_ids: not looked at.
@@ -74,17 +95,12 @@ def quantize_mixed(
         config: which operators; the defaults if ``None``.
 
     Raises:
-        ConversionError: another target, no Keras artifact, no such operator in the graph, or the
-            tanh GELU moves an answer further than allowed.
+        ConversionError: no Keras artifact, no such operator in the graph, or the tanh GELU moves
+            an answer further than allowed.
         ArtifactError: ``folder`` exists or cannot be written.
     """
     del picture_ids
     config, manifest = config or MixedPrecisionConfig(), parent.manifest
-    if target != "tflite":
-        raise ConversionError(
-            f"{manifest.variant} to mixed .{target}: only LiteRT has fast kernels for it; give"
-            " .tflite, or int8 for .onnx"
-        )
     model = load_keras(parent)
     gelu: dict[str, float] = {}
     if config.largest_gelu_error > 0.0:
@@ -98,21 +114,48 @@ def quantize_mixed(
             subject=f"{manifest.variant} with tanh GELU",
         )
         model = by_tanh
-    content = to_mixed_dynamic_tflite(to_tflite(model), config.names, subject=model.name)
-    name = manifest.name.as_format("tflite", precision="int8-dynamic")
+    name = manifest.name.as_format(target, precision="int8-dynamic")
     variant = replace(name, techniques=(*name.techniques, TECHNIQUE_WORD))
+    operators: list[JsonValue] = [*config.names] if target == "tflite" else ["MatMul"]
+
+    def fill(path: Path) -> None:
+        if target == "tflite":
+            content = to_mixed_dynamic_tflite(to_tflite(model), config.names, subject=model.name)
+            write_tflite(content, path, parent, variant)
+        else:
+            write_onnx(to_mixed_dynamic_onnx(model), path, parent, variant)
+
     step = Step(
         technique="mixed",
-        config={"format": target, **asdict(config), "operators": list(config.names), **gelu},
+        config={"format": target, **asdict(config), "operators": operators, **gelu},
         parent_sha256=manifest.payload_sha256,
     )
-    return derive_artifact(
-        folder,
-        parent,
-        fill=lambda path: write_tflite(content, path, parent, variant),
-        variant=variant,
-        step=step,
-    )
+    return derive_artifact(folder, parent, fill=fill, variant=variant, step=step)
+
+
+def to_mixed_dynamic_onnx(model: Any) -> Any:
+    """Return ``model`` as an ``onnx.ModelProto`` with its matrix products in dynamic int8.
+
+    Raises:
+        ConversionError: the network is not made of plain layers or has no product of matrices, or
+            an operator has no counterpart in ONNX.
+    """
+    folded, _ = rewrite_model(model, BEFORE_ONNX)
+    proto = to_onnx(folded)
+    fuse_layer_norm(proto)
+    fuse_gelu(proto)
+    integer = to_dynamic_onnx(proto, reduce_range=products_overflow_here())
+    if not integer_products(integer):
+        raise ConversionError(
+            f"{model.name} to mixed .onnx: it holds no product of matrices and no 1 x 1"
+            " convolution; use int8"
+        )
+    return integer
+
+
+def integer_products(proto: Any) -> tuple[str, ...]:
+    """Return the names of the products of integer matrices in an ``.onnx`` graph."""
+    return tuple(node.name for node in proto.graph.node if node.op_type == "MatMulInteger")
 
 
 def to_mixed_dynamic_tflite(

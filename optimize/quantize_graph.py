@@ -8,12 +8,12 @@ what the rest computes.
 from collections import Counter
 from typing import Any
 
-from optimize.tflite_file import packed
+from optimize.tflite_file import packed, unpacked
 
 
 def operators_of(content: bytes) -> Counter[str]:
     """Return how often each operator stands in the first graph of a ``.tflite``."""
-    model = _objects(content)
+    model = unpacked(content)
     return Counter(operator_name(model, item) for item in model.subgraphs[0].operators)
 
 
@@ -31,7 +31,7 @@ def with_camera_cast(content: bytes) -> bytes:
     """Return a model that takes float pixels as one that takes uint8 and casts them first."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = _objects(content)
+    model = unpacked(content)
     graph = model.subgraphs[0]
     old = graph.tensors[graph.inputs[0]]
     camera, code, cast = schema.TensorT(), schema.OperatorCodeT(), schema.OperatorT()
@@ -61,7 +61,7 @@ def with_camera_integers(content: bytes) -> bytes:
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    model = _objects(content)
+    model = unpacked(content)
     graph = model.subgraphs[0]
     first = graph.operators[0]
     if operator_name(model, first) != "CAST" or first.inputs[0] != graph.inputs[0]:
@@ -76,12 +76,6 @@ def with_camera_integers(content: bytes) -> bytes:
         taker.inputs = [graph.inputs[0]]
     graph.operators = graph.operators[1:]
     return packed(model, room_bytes=len(content) + 4096)
-
-
-def _objects(content: bytes) -> Any:
-    from ai_edge_litert import schema_py_generated as schema
-
-    return schema.ModelT.InitFromPackedBuf(content, 0)
 
 
 def _rename_input(model: Any, old: int, new: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from optimize.rewrite_dense import dense_to_convolution
+from optimize.rewrite_dense import convolution_to_dense, dense_to_convolution
 from optimize.rewrite_depthwise import grouped_to_depthwise, split_large_depthwise
 from optimize.rewrite_fold import (
     fold_batch_norm,
@@ -25,10 +25,17 @@ from train.errors import ConfigError
 
 
 class Rewrite(NamedTuple):
-    """One rewrite: what applies it, and whether it is exact but for float rounding."""
+    """One rewrite.
+
+    Attributes:
+        apply: what applies it.
+        exact: whether it changes no answer beyond float rounding.
+        asked: whether it is applied only where it is asked for, because it undoes another.
+    """
 
     apply: Callable[[Graph], Rewritten]
     exact: bool
+    asked: bool = False
 
 
 REWRITES: dict[str, Rewrite] = {
@@ -39,10 +46,12 @@ REWRITES: dict[str, Rewrite] = {
     "fold-layer-scale": Rewrite(fold_layer_scale, exact=True),
     "fold-layer-norm": Rewrite(fold_layer_norm, exact=True),
     "split-depthwise": Rewrite(split_large_depthwise, exact=True),
+    "convolution-to-dense": Rewrite(convolution_to_dense, exact=True, asked=True),
     "tanh-gelu": Rewrite(exact_to_tanh_gelu, exact=False),
 }
 """In the order that they are applied in: first what makes patterns, last what breaks them up."""
-EXACT = tuple(name for name, rewrite in REWRITES.items() if rewrite.exact)
+EXACT = tuple(name for name, rewrite in REWRITES.items() if rewrite.exact and not rewrite.asked)
+"""What is applied where nothing is named."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,13 @@ from pydantic import JsonValue
 
 from optimize.convert import load_keras
 from optimize.finetune import Workshop
-from optimize.rewrite import EXACT, require_rewrites, rewrite_model
+from optimize.rewrite import EXACT, REWRITES, require_rewrites, rewrite_model
 from train.artifact import Artifact, Step, derive_artifact
+from train.dataset import Dataset
 from train.errors import ConfigError, ConversionError, DataError
 from train.keras_file import save_keras
 from train.pixels import Pixels, load_pixels
+from train.refit import unseen_or_train
 
 TECHNIQUE_WORD = "rewritten"
 ALL = "all"
@@ -24,10 +26,11 @@ class RewriteConfig:
     """Which rewrites, and how closely the result must agree with its parent.
 
     Attributes:
-        rewrites: ``all`` for every exact one, or names from ``optimize.rewrite.REWRITES`` joined
-            by ``+``; those that match nothing do nothing.
+        rewrites: ``all`` for every exact one that undoes no other, or names from
+            ``optimize.rewrite.REWRITES`` joined by ``+``; those that match nothing do nothing.
         tolerance: greatest difference of a probability on the pictures, in (0, 1).
-        photos: how many photos of the validation side the answers are compared on, at least 1.
+        photos: how many photos the answers are compared on, at least 1: of the validation side,
+            or of the training side where a refit left none.
     """
 
     rewrites: str = ALL
@@ -35,7 +38,7 @@ class RewriteConfig:
     photos: int = 32
 
     def __post_init__(self) -> None:
-        inexact = sorted(set(self.names) - set(EXACT))
+        inexact = sorted(name for name in self.names if not REWRITES[name].exact)
         if inexact:
             raise ConfigError(
                 f"rewrites holds {', '.join(inexact)}, which a Keras artifact cannot keep; give"
@@ -59,6 +62,9 @@ class RewriteConfig:
 def rewrite(parent: Artifact, folder: Path, config: RewriteConfig, workshop: Workshop) -> Artifact:
     """Write ``parent`` rewritten, compared on photos of its validation side.
 
+    A refitted network has none, and is compared on those that it trained on: nothing is chosen by
+    them.
+
     Args:
         parent: a Keras artifact.
         folder: where the new artifact goes; must not exist.
@@ -67,19 +73,28 @@ def rewrite(parent: Artifact, folder: Path, config: RewriteConfig, workshop: Wor
 
     Raises:
         ConversionError: as ``rewrite_artifact`` does.
-        DataError: the dataset holds no photo of the validation side.
+        DataError: the dataset holds none of those photos.
         ArtifactError: ``folder`` exists or cannot be written.
     """
-    wanted = set(parent.split().validation)
-    photos = [photo for photo in workshop.dataset.photos if photo.photo_id in wanted]
+    pictures = compared_pictures(parent, workshop.dataset, config.photos)
+    return rewrite_artifact(parent, pictures, folder, config)
+
+
+def compared_pictures(parent: Artifact, dataset: Dataset, count: int) -> Pixels:
+    """Return up to ``count`` pictures, ``(picture, height, width, 3)`` uint8, to compare on.
+
+    Raises:
+        DataError: the dataset holds none of the photos that will do.
+    """
+    wanted = set(unseen_or_train(parent.split()))
+    photos = [photo for photo in dataset.photos if photo.photo_id in wanted]
     if not photos:
         raise DataError(
             f"{parent.manifest.variant}: the dataset holds no photo of its validation side, on"
             " which rewrites are compared; name the dataset that it was trained on"
         )
-    chosen = photos[:: max(1, len(photos) // config.photos)][: config.photos]
-    pictures = load_pixels(chosen, parent.manifest.pixels)
-    return rewrite_artifact(parent, pictures, folder, config)
+    chosen = photos[:: max(1, len(photos) // count)][:count]
+    return load_pixels(chosen, parent.manifest.pixels)
 
 
 def rewrite_artifact(

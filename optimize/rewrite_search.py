@@ -1,18 +1,15 @@
-"""Which rewrites pay on a runtime: found by racing, each against the network without it.
+"""Which rewrites pay on a runtime: found by racing, each against the file without it.
 
-All that match are applied first; then each in turn is left out, and comes back only if the network
+All that match are applied first; then each in turn is left out, and comes back only if the file
 is slower without it. So a rewrite that pays by making another possible is kept with it.
 The clock is the caller's: this module times nothing.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-from optimize.rewrite import EXACT, REWRITES, require_rewrites, rewrite_model
-from train.errors import ConfigError
-
-_File = TypeVar("_File")
+from optimize.rewrite_runtime import Built
+from train.errors import ConfigError, ConversionError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,67 +19,82 @@ class Trial:
     Attributes:
         rewrite: its name.
         layers: those that it changed.
-        with_ms: duration of a call with it, beside all rewrites not yet undone.
-        without_ms: duration without it, out of the same race.
-        kept: whether it bought at least what was asked for.
+        with_ms: duration of a call with it, beside all rewrites not yet undone; ``None`` where
+            there was no race, because no file can be made without it.
+        without_ms: duration without it, out of the same race; ``None`` likewise.
+        kept: whether it bought at least what was asked for, or is needed.
     """
 
     rewrite: str
     layers: tuple[str, ...]
-    with_ms: float
-    without_ms: float
+    with_ms: float | None
+    without_ms: float | None
     kept: bool
 
     @property
-    def gain(self) -> float:
+    def gain(self) -> float | None:
         """The share of the time without it that it saves; below 0 where it costs time."""
+        if self.with_ms is None or self.without_ms is None:
+            return None
         return 1.0 - self.with_ms / self.without_ms
 
 
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """What a search found: each trial, last applied first, and the file of what was kept."""
+
+    trials: tuple[Trial, ...]
+    built: Built
+
+
 def rewrites_that_pay(
-    model: Any,
-    convert: Callable[[Any], _File],
-    race: Callable[[_File, _File], tuple[float, float]],
+    names: Sequence[str],
+    build: Callable[[tuple[str, ...]], Built],
+    race: Callable[[Built, Built], tuple[float, float]],
     *,
-    names: Collection[str] = EXACT,
     least_gain: float = 0.01,
-) -> tuple[Trial, ...]:
-    """Return what each rewrite bought, last applied first; those with ``kept`` are worth applying.
+) -> Searched:
+    """Return what each rewrite bought, and the file with those that are worth applying.
 
     Args:
-        model: a functional ``tf_keras`` network; it is not changed.
-        convert: makes the runtime's file out of a network, such as ``convert.to_tflite``.
+        names: rewrites to try, in the order that they are applied in; those that match nothing
+            are not in the result.
+        build: makes the runtime's file with some of them, such as ``rewrite_runtime.build_file``
+            of a network.
         race: times two files, interleaved, and returns the typical duration of each in ms.
-        names: rewrites to try; those that match nothing are not in the result.
         least_gain: share of the time that a rewrite must save to be kept, in [0, 1). Below what
             the timing itself wanders by, chance decides.
 
     Raises:
-        ConfigError: there is no rewrite of a name, or ``least_gain`` is out of range.
-        ConversionError: the network is not made of plain layers, or cannot be converted.
+        ConfigError: ``least_gain`` is out of range.
+        ConversionError: no file can be made even with all of them.
     """
     if not 0.0 <= least_gain < 1.0:
         raise ConfigError(f"least_gain must be in [0, 1), got {least_gain}")
-    require_rewrites(names)
-    rewritten, applied = rewrite_model(model, names)
-    matched = {item.rewrite: item.layers for item in applied if item.layers}
-    current, trials = tuple(matched), []
-    if matched:
-        file = convert(rewritten)
-    for name in reversed([name for name in REWRITES if name in matched]):
+    built, trials = build(tuple(names)), list[Trial]()
+    matched = built.matched
+    current = tuple(name for name in names if name in matched)
+    for name in reversed(current):
         fewer = tuple(item for item in current if item != name)
-        other = convert(rewrite_model(model, fewer)[0])
-        with_ms, without_ms = race(file, other)
+        try:
+            other = build(fewer)
+        except ConversionError:  # the runtime has no operator for what it rewrites
+            trials.append(_trial(name, matched[name], None, None, kept=True))
+            continue
+        with_ms, without_ms = race(built, other)
         kept = with_ms <= (1.0 - least_gain) * without_ms
-        trials.append(
-            Trial(
-                rewrite=name,
-                layers=matched[name],
-                with_ms=with_ms,
-                without_ms=without_ms,
-                kept=kept,
-            )
-        )
+        trials.append(_trial(name, matched[name], with_ms, without_ms, kept=kept))
         if not kept:
-            current, file = fewer, other
-    return tuple(trials)
+            current, built = fewer, other
+    return Searched(trials=tuple(trials), built=built)
+
+
+def _trial(
+    name: str,
+    layers: tuple[str, ...],
+    with_ms: float | None,
+    without_ms: float | None,
+    *,
+    kept: bool,
+) -> Trial:
+    return Trial(rewrite=name, layers=layers, with_ms=with_ms, without_ms=without_ms, kept=kept)

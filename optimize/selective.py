@@ -24,18 +24,21 @@ from optimize.quantize import (
 )
 from optimize.selective_litert import LitertMixer
 from optimize.selective_onnx import OnnxMixer
+from optimize.selective_report import outcome
 from optimize.selective_search import (
     LayerCost,
     SearchState,
-    best_count,
     next_count,
     read_state,
     save_state,
+    spare,
+    trial_key,
     worst_first,
 )
 from train.artifact import Artifact, Step, derive_artifact
 from train.errors import ArtifactError, ConfigError, ConversionError
 from train.pixels import Pixels
+from train.progress import Progress, Silent
 from train.storage import digest_of
 from train.variant import Format
 
@@ -94,6 +97,7 @@ def quantize_selective(
     *,
     score: Score,
     state: Path | None = None,
+    progress: Progress | None = None,
 ) -> Artifact:
     """Write ``parent`` in int8 with its worst layers in float; the manifest names them.
 
@@ -110,6 +114,7 @@ def quantize_selective(
         score: of a model file, in [0, 1], such as weighted F1 on the validation photos.
         state: where the search is kept until the artifact is whole; beside ``folder`` if
             ``None``.
+        progress: told of the layers ranked.
 
     Raises:
         ConfigError: ranges cannot be found as told for ``target``.
@@ -136,8 +141,8 @@ def quantize_selective(
             return score(trial)
 
         photos = reaching[: config.ranking_photos]
-        found = search(mixer, photos, config, judge, state, key)
-        report = outcome(found, config)
+        found = search(mixer, photos, config, judge, state, key, progress or Silent())
+        report = outcome(found, config.max_f1_drop)
         kept = [cost["name"] for cost in report["kept_in_float"]]
         step = Step(
             technique="selective",
@@ -167,6 +172,7 @@ def search(
     judge: Callable[[Any], float],
     state_file: Path,
     key: str,
+    progress: Progress,
 ) -> SearchState:
     """Rank the layers and score variants until the bound is met or the budget spent.
 
@@ -177,6 +183,7 @@ def search(
         judge: returns the score of what ``mixer`` gives.
         state_file: where the search is kept after every step, and goes on from.
         key: digest of all that the search depends on.
+        progress: told of the layers ranked.
 
     Raises:
         ConversionError: no layer can be quantized.
@@ -186,7 +193,9 @@ def search(
     if not layers:
         raise ConversionError("selective int8: the network has no layer that can be quantized")
     ranked = {cost.name for cost in state.costs}
+    progress.begin("ranking layers", len(layers))
     for layer in layers:
+        progress.advance()
         if layer.name not in ranked:
             decibels = mixer.cost(layer.name, photos)
             cost = LayerCost(name=layer.name, operator=layer.operator, sqnr_db=decibels)
@@ -195,28 +204,24 @@ def search(
     if state.float_score is None:
         state = state.model_copy(update={"float_score": judge(mixer.in_float())})
         save_state(state_file, state)
+    assert state.float_score is not None
     worst = [cost.name for cost in worst_first(state.costs)]
+    least = state.float_score - config.max_f1_drop
     while state.evaluations < config.evaluations:
-        count = next_count(state.scores, _least(state, config), len(worst))
+        count = next_count(state.scores, least, len(worst))
         if count is None:
             break
         found = judge(mixer.mixed(worst[:count]))
         state = state.model_copy(update={"scores": {**state.scores, count: found}})
         save_state(state_file, state)
+    while state.evaluations < config.evaluations:
+        kept = spare(state, worst, least).untried
+        if kept is None:
+            break
+        found = judge(mixer.mixed(kept))
+        state = state.model_copy(update={"trials": {**state.trials, trial_key(kept): found}})
+        save_state(state_file, state)
     return state
-
-
-def outcome(state: SearchState, config: SelectiveConfig) -> dict[str, Any]:
-    """Return what a manifest says of a search: culprits with their cost, and the scores."""
-    count = best_count(state.scores, _least(state, config))
-    ranking = [cost.model_dump() for cost in worst_first(state.costs)]
-    return {
-        "kept_in_float": ranking[:count],
-        "layers": len(ranking),
-        "float_score": state.float_score,
-        "scores": {str(kept): score for kept, score in sorted(state.scores.items())},
-        "bound_met": state.scores[count] >= _least(state, config),
-    }
 
 
 def fitted(config: SelectiveConfig, target: Format) -> SelectiveConfig:
@@ -229,10 +234,6 @@ def fitted(config: SelectiveConfig, target: Format) -> SelectiveConfig:
     found = replace(config, backend=backend)
     require_backend(found, target)
     return found
-
-
-def _least(state: SearchState, config: SelectiveConfig) -> float:
-    return (state.float_score or 0.0) - config.max_f1_drop
 
 
 def _free_of_budget(config: SelectiveConfig) -> dict[str, Any]:

@@ -2,17 +2,19 @@
 
 Layers are ranked by the noise that quantizing each alone puts on its output; the worst are kept
 in float, 1, 2, 4 and so on, until the score is within its bound, and then as few as still are.
-What was found is kept after every step, so that a search that was killed goes on.
+Noise is not F1: each of those is then put into int8 after all, the least harmful first, and stays
+there where the score allows it. What was found is kept after every step, so that a search that
+was killed goes on.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from train.storage import write_text
+from train.storage import digest_of, write_text
 
 SQNR_CEILING_DB = 200.0  # for outputs that did not change: JSON holds no infinity
 
@@ -41,7 +43,8 @@ class SearchState(BaseModel):
         key: digest of all that the search depends on.
         costs: of the layers ranked so far.
         float_score: the network's own, in float; ``None`` before it is known.
-        scores: layers kept in float -> score of that variant.
+        scores: layers kept in float, the worst ones -> score of that variant.
+        trials: digest of the names of other layers kept in float -> score of that variant.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,11 +54,28 @@ class SearchState(BaseModel):
     costs: tuple[LayerCost, ...] = ()
     float_score: float | None = None
     scores: dict[int, float] = {}
+    trials: dict[str, float] = {}
 
     @property
     def evaluations(self) -> int:
         """How many variants were scored, the float one among them."""
-        return len(self.scores) + (self.float_score is not None)
+        return len(self.scores) + len(self.trials) + (self.float_score is not None)
+
+
+class Spared(NamedTuple):
+    """Which layers stay in float, as far as is known.
+
+    Attributes:
+        names: of the layers, the worst first.
+        score: of that variant.
+        in_int8: layer -> score of the variant that has it in int8 as well; of those tried.
+        untried: the layers of a variant whose score would tell more; ``None`` when all is known.
+    """
+
+    names: tuple[str, ...]
+    score: float
+    in_int8: dict[str, float]
+    untried: tuple[str, ...] | None
 
 
 def sqnr_db(signal: float, noise: float) -> float:
@@ -106,6 +126,36 @@ def best_count(scores: Mapping[int, float], least: float) -> int:
     """Return the fewest layers in float that score at least ``least``, else the best scoring."""
     enough = [count for count, score in scores.items() if score >= least]
     return min(enough) if enough else max(scores, key=lambda count: (scores[count], -count))
+
+
+def spare(state: SearchState, worst: Sequence[str], least: float) -> Spared:
+    """Return the layers that stay in float once each was put into int8 that could be.
+
+    Args:
+        state: what was scored, of the worst layers at least one count.
+        worst: names of all layers, the worst first.
+        least: the least score that will do; where none does, the best one found must hold.
+    """
+    count = best_count(state.scores, least)
+    kept, score = tuple(worst[:count]), state.scores[count]
+    bound, in_int8 = min(least, score), dict[str, float]()
+    for name in reversed(kept):
+        rest = tuple(other for other in kept if other != name)
+        found = state.trials.get(trial_key(rest))
+        if rest == tuple(worst[: len(rest)]):
+            found = state.scores.get(len(rest), found)
+        if found is None:
+            return Spared(kept, score, in_int8, rest)
+        if found >= bound:
+            kept, score = rest, found
+        else:
+            in_int8[name] = found
+    return Spared(kept, score, in_int8, None)
+
+
+def trial_key(names: Sequence[str]) -> str:
+    """Return what a set of layers is called in ``SearchState.trials``."""
+    return digest_of(sorted(names))[:16]
 
 
 def read_state(path: Path, key: str) -> SearchState:

@@ -1,7 +1,8 @@
 """TECHNIQUES: what can be done to a trained network, by the name that a plan gives it.
 
 A new technique is one file and one line here. Those that make one Keras network out of another
-can be chained, ``shrink+prune+int8``; one that writes a file for a runtime ends the chain.
+can be chained, ``shrink+prune+int8``; one that writes a file for a runtime ends the chain. A
+name may carry its one setting that variants are told apart by: ``resolution@160``.
 """
 
 import dataclasses
@@ -13,10 +14,13 @@ from optimize.cluster import ClusterConfig, cluster
 from optimize.mixed_precision import MixedPrecisionConfig, quantize_mixed
 from optimize.prune import PruneConfig, prune
 from optimize.quantize import QuantizeConfig, quantize_int8
+from optimize.quantize_aware import QuantizeAwareConfig, quantize_aware
 from optimize.quantize_dynamic import DynamicConfig, quantize_int8_dynamic
 from optimize.quantize_float16 import Float16Config, quantize_float16
 from optimize.quantize_int16 import Int16Config, quantize_int16x8
+from optimize.resolution import ResolutionConfig, change_resolution
 from optimize.rewrite_artifact import RewriteConfig, rewrite
+from optimize.selective import SelectiveConfig, quantize_selective
 from optimize.shrink import ShrinkConfig, shrink
 from train.artifact import Artifact
 from train.errors import ConfigError, UsageError
@@ -35,24 +39,40 @@ class Technique(NamedTuple):
         word: what a technique that makes a Keras network adds to the variant's name; empty where
             it writes a file.
         spoils: techniques whose work its own fine-tuning would undo, so that it comes before them.
+        at: the setting that ``NAME@VALUE`` sets, a whole number; empty where there is none.
+        judged: whether ``apply`` takes ``score``, which gives a model file's F1 on the validation
+            photos, ``state``, a file that a search which was killed goes on from, and
+            ``progress``.
     """
 
     config: type[Any]
     apply: Callable[..., Artifact]
     word: str = ""
     spoils: tuple[str, ...] = ()
+    at: str = ""
+    judged: bool = False
 
 
+_PATTERNS = ("prune", "cluster", "rewrite", "quantize-aware")  # what weights are made to keep
 TECHNIQUES: dict[str, Technique] = {
-    "shrink": Technique(ShrinkConfig, shrink, "shrunk", spoils=("prune", "cluster", "rewrite")),
-    "prune": Technique(PruneConfig, prune, "pruned", spoils=("cluster", "rewrite")),
-    "cluster": Technique(ClusterConfig, cluster, "clustered", spoils=("rewrite",)),
+    "shrink": Technique(ShrinkConfig, shrink, "shrunk", spoils=_PATTERNS),
+    "resolution": Technique(
+        ResolutionConfig, change_resolution, "resized", spoils=_PATTERNS, at="size"
+    ),
+    "prune": Technique(
+        PruneConfig, prune, "pruned", spoils=("cluster", "rewrite", "quantize-aware")
+    ),
+    "cluster": Technique(ClusterConfig, cluster, "clustered", spoils=("rewrite", "quantize-aware")),
+    "quantize-aware": Technique(
+        QuantizeAwareConfig, quantize_aware, "aware", spoils=("prune", "cluster", "rewrite")
+    ),
     "rewrite": Technique(RewriteConfig, rewrite, "rewritten"),
     "int8": Technique(QuantizeConfig, quantize_int8),
     "float16": Technique(Float16Config, quantize_float16),
     "int8-dynamic": Technique(DynamicConfig, quantize_int8_dynamic),
     "int16x8": Technique(Int16Config, quantize_int16x8),
     "mixed": Technique(MixedPrecisionConfig, quantize_mixed),
+    "selective": Technique(SelectiveConfig, quantize_selective, judged=True),
 }
 
 
@@ -76,8 +96,7 @@ class Chain:
     @property
     def label(self) -> str:
         """What stands for the chain in names of bundles and failures: ``shrunk.int8``."""
-        words = (TECHNIQUES[name].word for name in self.networks)
-        return ".".join((*words, self.file or "float"))
+        return ".".join((*map(word_of, self.networks), self.file or "float"))
 
 
 def parse_chain(text: str) -> Chain:
@@ -90,44 +109,71 @@ def parse_chain(text: str) -> Chain:
     names = text.split("+")
     for name in names:
         find_technique(name)
-    for place, name in enumerate(names):
-        technique = TECHNIQUES[name]
-        if name in names[:place]:
-            raise UsageError(f"techniques {text!r} name {name} twice; once is all that it can do")
+    bases = [base_of(name) for name in names]
+    for place, base in enumerate(bases):
+        technique = TECHNIQUES[base]
+        if base in bases[:place]:
+            raise UsageError(f"techniques {text!r} name {base} twice; once is all that it can do")
         if not technique.word and place < len(names) - 1:
             raise UsageError(
-                f"techniques {text!r}: {name} writes a file, from which nothing more is made; put"
+                f"techniques {text!r}: {base} writes a file, from which nothing more is made; put"
                 " it last"
             )
-        undone = [earlier for earlier in names[:place] if earlier in technique.spoils]
+        undone = [earlier for earlier in bases[:place] if earlier in technique.spoils]
+        if undone and base in TECHNIQUES[undone[0]].spoils:
+            raise UsageError(
+                f"techniques {text!r}: {base} and {undone[0]} each undo what the other has done;"
+                " leave one of them out"
+            )
         if undone:
             raise UsageError(
-                f"techniques {text!r}: {name} would undo what {undone[0]} has done; put {name}"
+                f"techniques {text!r}: {base} would undo what {undone[0]} has done; put {base}"
                 " before it"
             )
-    last = "" if TECHNIQUES[names[-1]].word else names[-1]
+    last = "" if TECHNIQUES[bases[-1]].word else names[-1]
     return Chain(networks=tuple(names[:-1] if last else names), file=last)
 
 
+def base_of(name: str) -> str:
+    """Return a technique's name without its value: ``resolution`` of ``resolution@160``."""
+    return name.partition("@")[0]
+
+
+def word_of(name: str) -> str:
+    """Return what ``name`` adds to the name of a variant: ``shrunk``, or ``at160``."""
+    base, at, value = name.partition("@")
+    return f"at{value}" if at else TECHNIQUES[base].word
+
+
 def find_technique(name: str) -> Technique:
-    """Return the technique called ``name``.
+    """Return the technique called ``name``, with or without a value.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is none of that name, or it takes no such value.
     """
-    if name not in TECHNIQUES:
-        raise UsageError(f"technique {name!r} is not one of {', '.join(sorted(TECHNIQUES))}")
-    return TECHNIQUES[name]
+    base, at, value = name.partition("@")
+    if base not in TECHNIQUES:
+        raise UsageError(f"technique {base!r} is not one of {', '.join(sorted(TECHNIQUES))}")
+    technique = TECHNIQUES[base]
+    if at and not (technique.at and value.isdecimal()):
+        takers = ", ".join(f"{name}@NUMBER" for name, one in TECHNIQUES.items() if one.at)
+        raise UsageError(f"technique {name!r}: a value is given as in {takers} alone")
+    return technique
 
 
 def make_config(name: str, settings: Mapping[str, Any]) -> Any:
     """Return the configuration of technique ``name`` with ``settings`` over its defaults.
 
+    A value in the name, as in ``resolution@160``, lies over both.
+
     Raises:
         UsageError: there is no technique of that name.
         ConfigError: a setting is unknown, of another type than its default or out of range.
     """
-    return checked_config(name, find_technique(name).config, settings)
+    technique = find_technique(name)
+    base, at, value = name.partition("@")
+    given = {technique.at: int(value)} if at else {}
+    return checked_config(base, technique.config, {**settings, **given})
 
 
 def checked_config(name: str, kind: type[Config], settings: Mapping[str, Any]) -> Config:

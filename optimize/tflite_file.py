@@ -9,9 +9,27 @@ import zipfile
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 LABELS_NAME = "labels.txt"
 _ALIGNMENT = 16  # bytes; TFLite maps tensor data straight out of the file
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can hold
+
+
+def unpacked(content: bytes) -> Any:
+    """Return a file as ``schema.ModelT``, all its tensor data inside.
+
+    ai-edge-quantizer lays the data of larger models behind the flatbuffer and notes where in the
+    file they begin, which is no longer true once the objects are packed again.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # 0 and 1 stand for none
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def packed(model: Any, *, room_bytes: int) -> bytes:
@@ -41,7 +59,7 @@ def with_entry(content: bytes, name: str, data: bytes) -> bytes:
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = unpacked(content)
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = list(data)
     entry.name, entry.buffer = name, len(model.buffers)

@@ -1,5 +1,6 @@
 """Mixed precision: int8 weights where asked for, float elsewhere, near the same answers."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from optimize.convert import load_keras, to_tflite
 from optimize.mixed_precision import (
     MixedPrecisionConfig,
     quantize_mixed,
+    to_mixed_dynamic_onnx,
     to_mixed_dynamic_tflite,
 )
 from tests.optimize.rewrite_cases import network
@@ -83,9 +85,26 @@ def test_a_graph_without_the_operators_is_refused() -> None:
         to_mixed_dynamic_tflite(to_tflite(model), ["CONV_2D"], subject="small")
 
 
-def test_onnx_is_refused(parent: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match=r"tiny\.float\.keras to mixed \.onnx: only LiteRT"):
-        quantize_mixed(parent, "onnx", pictures(1), (), tmp_path / "child")
+def test_onnx_takes_its_products_of_matrices(parent: Artifact, tmp_path: Path) -> None:
+    import onnx
+
+    child = quantize_mixed(parent, "onnx", pictures(1), (), tmp_path / "child")
+    assert child.manifest.variant == "tiny.mixed.int8-dynamic.onnx"
+    assert child.manifest.steps[-1].config["operators"] == ["MatMul"]
+    found = Counter(node.op_type for node in onnx.load(child.payload).graph.node)
+    # Three convolutions of 3 x 3 and a depthwise one stay; the classifier is the one product.
+    assert (found["Conv"], found["MatMulInteger"], found["ConvInteger"]) == (4, 1, 0)
+    fed = pictures(16, seed=5)
+    with open_runtime(child.payload, "onnxruntime", threads=1) as runtime:
+        now = runtime.predict(fed)
+    was = np.asarray(load_keras(parent)(fed.astype(np.float32)))
+    assert 0.0 < np.abs(now - was).max() < 0.05  # as above
+
+
+def test_onnx_without_products_is_refused() -> None:
+    model = network(lambda layers, maps: layers.Conv2D(4, 3, name="only")(maps))
+    with pytest.raises(ConversionError, match=r"small to mixed \.onnx: it holds no product of"):
+        to_mixed_dynamic_onnx(model)
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,9 @@ from optimize.quantize import (
 from optimize.quantize_graph import operators_of
 from optimize.quantize_litert import input_quantization
 from optimize.quantize_onnx import to_int8_onnx
-from tests.tiny_models import TRAIN_IDS, pictures, tiny_network
+from tests.tiny_models import TRAIN_IDS, pictures, tiny_network, write_parent
 from train.artifact import Artifact
+from train.backend import keras
 from train.errors import ConfigError
 
 
@@ -58,6 +59,25 @@ def test_the_other_backend_answers_as_float_does(
     found = open_litert(path, threads=1).predict(shown)
     assert float(np.abs(found - exact).mean()) < 0.05
     assert float((found.argmax(1) == exact.argmax(1)).mean()) >= 0.8
+
+
+def test_a_model_whose_weights_the_other_backend_lays_behind_it(tmp_path: Path) -> None:
+    """It does from 256 KiB of weights on; here 512 x 600 in int8."""
+    k = keras()
+    pixels = k.Input((32, 32, 3), name="pixels")
+    maps = k.layers.Conv2D(512, 3, strides=8, activation="relu", name="conv")(pixels)
+    features = k.layers.GlobalAveragePooling2D(name="features")(maps)
+    wide = k.layers.Dense(600, activation="relu", name="wide")(features)
+    logits = k.layers.Dense(3, name="logits")(wide)
+    model = k.Model(pixels, k.layers.Activation("softmax", name="probabilities")(logits))
+    parent = write_parent(tmp_path / "parent", model)
+    config = QuantizeConfig(backend="ai-edge-quantizer")
+    made = quantize_int8(parent, "tflite", pictures(24), TRAIN_IDS, tmp_path / "out", config)
+    shown = pictures(16)
+    exact = model.predict(shown.astype(np.float32), verbose=0)
+    found = open_litert(made.payload, threads=1).predict(shown)
+    # 8 steps of the output (1/256) for roundings, and a part of what tells pictures apart.
+    assert np.abs(found - exact).max() < 8 / 256 + 0.3 * float(np.ptp(exact, axis=0).max())
 
 
 def test_ranges_are_of_the_pictures_and_the_camera(float_tflite: bytes) -> None:

@@ -1,6 +1,7 @@
 """Rewrites by name: a network like ConvNeXt, an artifact that loads again, refusals."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from optimize import rewrite
 from optimize.convert import load_keras
 from optimize.finetune import Workshop
 from optimize.rewrite import EXACT, REWRITES, Applied, rewrite_model
-from optimize.rewrite_artifact import RewriteConfig, rewrite_artifact
+from optimize.rewrite_artifact import RewriteConfig, compared_pictures, rewrite_artifact
 from optimize.rewrite_artifact import rewrite as technique
 from optimize.rewrite_gelu import LARGEST_ERROR, exact_to_tanh_gelu
 from optimize.rewrite_graph import build_model, read_graph
@@ -23,6 +24,7 @@ from train.dataset import Dataset, Dirt, Photo
 from train.errors import ConfigError, ConversionError, DataError
 from train.networks import NETWORKS
 from train.progress import Silent
+from train.refit import with_validation_trained
 from train.storage import digest_of_file
 
 
@@ -32,15 +34,15 @@ def small_convnext() -> Any:
     pixels = k.Input((SIDE, SIDE, 3), name="pixels")
     maps = k.layers.Rescaling([1 / 50, 1 / 60, 1 / 70], [-2.0, -1.9, -1.8], name="rescale")(pixels)
     maps = k.layers.Conv2D(6, 4, 4, name="stem_conv")(maps)
-    entry = k.layers.LayerNormalization(name="stem_norm")(maps)
+    entry = k.layers.LayerNormalization(epsilon=1e-6, name="stem_norm")(maps)
     maps = k.layers.Conv2D(6, 7, padding="same", groups=6, name="block1a_depthwise")(entry)
-    maps = k.layers.LayerNormalization(name="block1a_norm")(maps)
+    maps = k.layers.LayerNormalization(epsilon=1e-6, name="block1a_norm")(maps)
     maps = k.layers.Dense(24, name="block1a_expand")(maps)
     maps = k.layers.Activation("gelu", name="block1a_gelu")(maps)
     maps = k.layers.Dense(6, name="block1a_project")(maps)
     maps = k.layers.DepthwiseConv2D(1, use_bias=False, name="block1a_scale")(maps)
     maps = k.layers.Add(name="block1a_add")([entry, maps])
-    maps = k.layers.LayerNormalization(name="block2_down_norm")(maps)
+    maps = k.layers.LayerNormalization(epsilon=1e-6, name="block2_down_norm")(maps)
     maps = k.layers.Conv2D(8, 2, 2, name="block2_down_conv")(maps)
     features = k.layers.GlobalAveragePooling2D(name="features")(maps)
     scores = k.layers.Dense(len(LABELS), name="logits")(features)
@@ -107,6 +109,16 @@ def test_the_technique_compares_on_photos_of_the_validation_side(
     }
     with pytest.raises(DataError, match="no photo of its validation side"):
         technique(convnext, tmp_path / "other", config, workshop("train-00"))
+
+
+def test_a_refitted_network_is_compared_on_photos_that_it_trained_on(
+    convnext: Artifact, tmp_path: Path
+) -> None:
+    split = with_validation_trained(convnext.split())
+    assert split.validation == ()
+    refitted: Any = SimpleNamespace(split=lambda: split, manifest=convnext.manifest)
+    found = compared_pictures(refitted, dataset_of(tmp_path, "train-00"), 4)
+    assert (found == pictures(1)).all() and found.shape == (1, SIDE, SIDE, 3)
 
 
 def test_equal_inputs_give_equal_files(convnext: Artifact, tmp_path: Path) -> None:

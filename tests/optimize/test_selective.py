@@ -12,6 +12,7 @@ from deploy.onnxrt import open_onnxruntime
 from optimize.quantize_graph import operators_of
 from optimize.selective import SelectiveConfig, fitted, quantize_selective
 from optimize.selective_onnx import onnx_layers
+from optimize.selective_report import sentences
 from tests.tiny_models import TRAIN_IDS, pictures, tiny_network, write_parent
 from train.artifact import Artifact
 from train.errors import ArtifactError, ConfigError
@@ -60,7 +61,11 @@ def test_the_ruined_layers_are_found_and_kept_in_float(
     kept = report["kept_in_float"]
     assert 0 < len(kept) < report["layers"]
     assert [cost["sqnr_db"] for cost in kept] == sorted(cost["sqnr_db"] for cost in kept)
-    assert agreement(made.payload) == report["scores"][str(len(kept))]
+    assert agreement(made.payload) == report["score"]
+    assert all(cost["score_in_int8"] < report["float_score"] - 0.02 for cost in kept)
+    told = sentences(report)
+    assert told[0].startswith(f"{len(kept)} of {report['layers']} layers stay in float: validation")
+    assert [line.split()[0] for line in told[1:]] == [cost["name"] for cost in kept]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]  # the search is not kept
     assert weights_types(made) == {"integer", "float"}
 

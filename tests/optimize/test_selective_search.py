@@ -7,18 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optimize.selective import SelectiveConfig, outcome, search
+from optimize.selective import SelectiveConfig, search
+from optimize.selective_report import outcome, sentences
 from optimize.selective_search import (
     LayerCost,
+    SearchState,
     best_count,
     next_count,
     powers,
     read_state,
+    spare,
     sqnr_db,
+    trial_key,
     worst_first,
 )
 from train.errors import ConfigError, ConversionError
 from train.pixels import Pixels
+from train.progress import Silent
 
 PHOTOS = np.zeros((1, 2, 2, 3), np.uint8)
 
@@ -102,11 +107,51 @@ def judge_y(content: frozenset[str]) -> float:
 
 def test_the_culprit_is_found_and_named(tmp_path: Path) -> None:
     config = SelectiveConfig(max_f1_drop=0.0)
-    found = search(FakeMixer(), PHOTOS, config, judge_y, tmp_path / "s.json", "k")
+    found = search(FakeMixer(), PHOTOS, config, judge_y, tmp_path / "s.json", "k", Silent())
     assert (found.float_score, found.scores) == (0.875, {0: 0.5, 1: 0.875})
-    report = outcome(found, config)
-    assert report["kept_in_float"] == [{"name": "y", "operator": "Conv", "sqnr_db": 5.0}]
-    assert report["bound_met"]
+    report = outcome(found, config.max_f1_drop)
+    assert report["kept_in_float"] == [
+        {"name": "y", "operator": "Conv", "sqnr_db": 5.0, "score_in_int8": 0.5}
+    ]
+    assert (report["score"], report["bound_met"]) == (0.875, True)
+
+
+def test_a_layer_that_is_noisy_and_harmless_goes_back_into_int8(tmp_path: Path) -> None:
+    """``y`` has the least SQNR, and ``z`` alone costs F1: 0, 1 and 2 layers, then z alone."""
+
+    def judge(content: frozenset[str]) -> float:
+        return 0.875 if "z" in content else 0.5
+
+    config = SelectiveConfig(max_f1_drop=0.0)
+    found = search(FakeMixer(), PHOTOS, config, judge, tmp_path / "s.json", "k", Silent())
+    assert found.scores == {0: 0.5, 1: 0.5, 2: 0.875}
+    assert found.trials == {trial_key(["z"]): 0.875}
+    report = outcome(found, config.max_f1_drop)
+    assert [(cost["name"], cost["score_in_int8"]) for cost in report["kept_in_float"]] == [
+        ("z", 0.5)
+    ]
+    short = search(
+        FakeMixer(), PHOTOS, SelectiveConfig(max_f1_drop=0.0, evaluations=4), judge,
+        tmp_path / "short.json", "k", Silent(),
+    )  # fmt: skip
+    report = {**outcome(short, 0.0), "max_f1_drop": 0.0}
+    kept = [(cost["name"], cost["score_in_int8"]) for cost in report["kept_in_float"]]
+    assert kept == [("y", None), ("z", 0.5)]  # the budget ended before y was tried
+    assert sentences(report) == [
+        "2 of 3 layers stay in float: validation F1 0.875, in float 0.875, wholly in int8 0.500;"
+        " that is within the drop of 0 allowed (4 variants scored)",
+        "  y (Conv): SQNR 5.0 dB, not tried in int8 again",
+        "  z (Conv): SQNR 20.0 dB, F1 0.500 with it in int8",
+    ]
+
+
+def test_where_no_bound_holds_nothing_that_scores_is_given_back() -> None:
+    state = SearchState(key="k", float_score=0.9, scores={0: 0.5, 1: 0.6, 2: 0.7})
+    assert spare(state, ["a", "b"], 0.89).untried == ("b",)
+    same = state.model_copy(update={"trials": {trial_key(["b"]): 0.7}})
+    assert spare(same, ["a", "b"], 0.89)[:2] == (("b",), 0.7)  # as good with fewer in float
+    worse = state.model_copy(update={"trials": {trial_key(["b"]): 0.65}})
+    assert spare(worse, ["a", "b"], 0.89)[:3] == (("a", "b"), 0.7, {"b": 0.6, "a": 0.65})
 
 
 def test_a_search_that_was_killed_pays_for_nothing_twice(tmp_path: Path) -> None:
@@ -118,20 +163,20 @@ def test_a_search_that_was_killed_pays_for_nothing_twice(tmp_path: Path) -> None
         return 0.875
 
     with pytest.raises(KeyboardInterrupt):
-        search(FakeMixer(), PHOTOS, config, killed_at_second, state, "k")
+        search(FakeMixer(), PHOTOS, config, killed_at_second, state, "k", Silent())
     again, judged = FakeMixer(), []
 
     def judge(content: frozenset[str]) -> float:
         judged.append(sorted(content))
         return judge_y(content)
 
-    search(again, PHOTOS, config, judge, state, "k")
+    search(again, PHOTOS, config, judge, state, "k", Silent())
     assert (again.ranked, judged) == ([], [[], ["y"]])  # the float one was scored before
 
 
 def test_another_search_begins_anew_and_a_broken_file_too(tmp_path: Path) -> None:
     state = tmp_path / "s.json"
-    search(FakeMixer(), PHOTOS, SelectiveConfig(), judge_y, state, "k")
+    search(FakeMixer(), PHOTOS, SelectiveConfig(), judge_y, state, "k", Silent())
     assert read_state(state, "k").evaluations == 3
     assert read_state(state, "other").costs == ()
     state.write_text('{"schema_version": 1, "key": "k", "cos')
@@ -140,9 +185,9 @@ def test_another_search_begins_anew_and_a_broken_file_too(tmp_path: Path) -> Non
 
 def test_the_budget_holds_and_says_that_the_bound_was_not_met(tmp_path: Path) -> None:
     config = SelectiveConfig(evaluations=2)
-    found = search(FakeMixer(), PHOTOS, config, judge_y, tmp_path / "s.json", "k")
+    found = search(FakeMixer(), PHOTOS, config, judge_y, tmp_path / "s.json", "k", Silent())
     assert found.evaluations == 2
-    report = outcome(found, config)
+    report = outcome(found, config.max_f1_drop)
     assert (report["kept_in_float"], report["bound_met"]) == ([], False)
 
 
@@ -152,7 +197,7 @@ def test_a_network_without_layers_is_refused(tmp_path: Path) -> None:
             return []
 
     with pytest.raises(ConversionError, match="has no layer that can be quantized"):
-        search(Empty(), PHOTOS, SelectiveConfig(), judge_y, tmp_path / "s.json", "k")
+        search(Empty(), PHOTOS, SelectiveConfig(), judge_y, tmp_path / "s.json", "k", Silent())
 
 
 @pytest.mark.parametrize(

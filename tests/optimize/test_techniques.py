@@ -3,6 +3,7 @@
 import pytest
 
 from optimize.quantize import QuantizeConfig, quantize_int8
+from optimize.resolution import ResolutionConfig
 from optimize.techniques import TECHNIQUES, Chain, find_technique, make_config, parse_chain
 from train.errors import ConfigError, UsageError
 
@@ -43,6 +44,18 @@ def test_a_chain_is_read_in_order_with_the_file_last() -> None:
     assert labels == ["int8", "shrunk.int8", "pruned.clustered.float"]
 
 
+def test_a_name_may_carry_its_value() -> None:
+    chain = parse_chain("shrink+resolution@160+selective")
+    assert chain.names == ("shrink", "resolution@160", "selective")
+    assert (chain.label, parse_chain("resolution").label) == (
+        "shrunk.at160.selective", "resized.float"
+    )  # fmt: skip
+    config = make_config("resolution@96", {"epochs": 0, "size": 128})
+    assert config == ResolutionConfig(size=96, epochs=0)
+    with pytest.raises(ConfigError, match="size must be from 32 to 512 pixels, got 4"):
+        make_config("resolution@4", {})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -50,6 +63,13 @@ def test_a_chain_is_read_in_order_with_the_file_last() -> None:
         ("shrink+", "technique '' is not one of"),
         ("int8+shrink", "int8 writes a file, from which nothing more is made; put it last"),
         ("shrink+shrink", "name shrink twice"),
+        ("resolution@96+resolution@64", "name resolution twice"),
+        ("prune@3", r"technique 'prune@3': a value is given as in resolution@NUMBER alone"),
+        ("resolution@half", r"'resolution@half': a value is given as in resolution@NUMBER alone"),
+        ("selective+int8", "selective writes a file"),
+        ("prune+quantize-aware", "quantize-aware and prune each undo what the other has done"),
+        ("quantize-aware+shrink", "shrink would undo what quantize-aware has done; put shrink bef"),
+        ("cluster+resolution@96", "resolution would undo what cluster has done"),
         ("prune+shrink", "shrink would undo what prune has done; put shrink before it"),
         ("shrink+cluster+prune", "prune would undo what cluster has done; put prune before it"),
     ],

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from optimize.tflite_file import LABELS_NAME, with_entry, with_labels
+from optimize.tflite_file import LABELS_NAME, packed, unpacked, with_entry, with_labels
 from threadlite.model_files import READY_MADE
 
 ALIGNMENT = 16
@@ -28,6 +28,22 @@ def test_entry_is_added_and_then_replaced(content: bytes) -> None:
     twice = with_entry(once, "note", b"second")
     assert entries_of(once) == {**before, "note": b"first"}
     assert entries_of(twice) == {**before, "note": b"second"}
+
+
+def test_data_that_lies_behind_the_model_comes_inside(content: bytes) -> None:
+    model = unpacked(content)
+    data = [bytes(buffer.data) if buffer.data is not None else b"" for buffer in model.buffers]
+    largest = max(range(len(data)), key=lambda number: len(data[number]))
+    model.buffers[largest].data = None
+    model.buffers[largest].offset = model.buffers[largest].size = 2**20  # room for the number
+    end = len(packed(model, room_bytes=len(content)))
+    model.buffers[largest].offset, model.buffers[largest].size = end, len(data[largest])
+    outside = packed(model, room_bytes=len(content)) + data[largest]
+    assert schema.ModelT.InitFromPackedBuf(outside, 0).buffers[largest].data is None
+    written = unpacked(with_entry(outside, "note", b"x"))
+    again = [bytes(buffer.data) if buffer.data is not None else b"" for buffer in written.buffers]
+    assert again[: len(data)] == data
+    assert {buffer.offset for buffer in written.buffers} == {0}
 
 
 def test_tensor_data_stays_aligned(content: bytes) -> None:

@@ -11,24 +11,31 @@ import pytest
 from deploy.parity import check_parity
 from optimize import techniques
 from optimize.cluster import ClusterConfig
+from optimize.convert import export_float
 from optimize.prune import PruneConfig
 from optimize.quantize import QuantizeConfig
+from optimize.quantize_aware import QuantizeAwareConfig
+from optimize.resolution import ResolutionConfig
 from optimize.shrink import ShrinkConfig
 from optimize.techniques import parse_chain
 from tests.optimize.colours import write_dataset, write_small
 from tests.threadlite.pictures import write_table
 from tests.train.small_network import CutAfter
+from threadlite import variants
 from threadlite.cli import main
-from threadlite.optimizing import configs_of
+from threadlite.optimizing import configs_of, with_bound
 from threadlite.run import _Run
-from threadlite.variants import optimize_by_chain
+from threadlite.variants import optimize_by_chain, validation_scorer
 from threadlite.workspace import Workspace
 from train.artifact import Artifact, open_artifact
 from train.dataset import Dataset, SourceOptions
 from train.errors import ConversionError, UsageError
 from train.keras_file import load_keras
+from train.metrics import weighted_f1
 from train.pixels import load_pixels
 from train.predict import predict
+from train.progress import Silent
+from train.refit import with_validation_trained
 from train.sources import open_dataset
 from train.splits import select
 from train.storage import digest_of
@@ -118,6 +125,104 @@ def test_settings_of_one_technique_and_of_several() -> None:
             configs_of(parse_chain("prune+int8"), settings)
 
 
+SELECTIVE = ("evaluations=6", "photos=8", "ranking_photos=1")
+
+
+@pytest.mark.parametrize("target", ["tflite", "onnx"])
+def test_selective_by_command_goes_on_where_it_was_killed_and_names_what_it_kept(
+    table: Path,
+    net: Artifact,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    target: str,
+) -> None:
+    """Of the variants scored only those with the stem in float do."""
+    scored: list[Path] = []
+
+    def score(model: Path) -> float:
+        if len(scored) == 2:
+            scored.append(model)
+            raise KeyboardInterrupt
+        scored.append(model)
+        return 0.5 if len(scored) == 2 else 0.875  # float, wholly in int8, then one in float
+
+    monkeypatch.setattr(variants, "validation_scorer", lambda *rest: score)
+    out = tmp_path / "made"
+    command = [*words(table, net, out, "selective", *SELECTIVE), "--format", target]
+    command += ["--max-f1-drop", "0.02"]
+    assert main(command) == 130
+    assert [path.name for path in tmp_path.rglob("search.json")] == ["search.json"]
+    assert main(command) == 0
+    assert len(scored) == 4  # float and int8, which were not scored again, the cut one, and one
+    made = open_artifact(out)
+    assert made.manifest.variant == f"small.selective.int8.{target}"
+    config: Any = made.manifest.steps[-1].config
+    assert (config["max_f1_drop"], config["evaluations"], config["score"]) == (0.02, 6, 0.875)
+    (kept,) = config["kept_in_float"]
+    assert kept["score_in_int8"] == 0.5
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("1 of ")
+    assert "validation F1 0.875, in float 0.875, wholly in int8 0.500; that is within" in told[0]
+    assert told[1].startswith(f"  {kept['name']} (")
+    assert not (tmp_path / ".optimizing-made").exists()
+
+
+def test_variants_are_scored_on_validation_photos_by_their_own_runtime(
+    table: Path, net: Artifact, tmp_path: Path
+) -> None:
+    dataset = open_dataset(str(table), OPTIONS)
+    photos = select(dataset.photos, net.split().validation)
+    answers = predict(load_keras(net.payload), load_pixels(photos, net.manifest.pixels))
+    truths = [net.manifest.labels.index(photo.label) for photo in photos]
+    said = Said()
+    for target in ("tflite", "onnx"):
+        made = export_float(net, target, tmp_path / target)  # type: ignore[arg-type]
+        score = validation_scorer(net, "selective", target, dataset, said)  # type: ignore[arg-type]
+        expected = weighted_f1(truths, answers.argmax(axis=1).tolist(), 3)
+        assert score(made.payload) == pytest.approx(expected)
+        assert said.lines[-1].startswith(f"selective: a variant of validation F1 {expected:.3f}")
+
+
+class Said(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_a_refit_has_no_photos_to_choose_by(
+    table: Path, net: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refit = with_validation_trained(net.split())
+    monkeypatch.setattr(Artifact, "split", lambda self: refit)
+    with pytest.raises(ConversionError, match="selective chooses by validation photos, and this"):
+        validation_scorer(net, "selective", "tflite", open_dataset(str(table), OPTIONS), Said())
+
+
+def test_a_bound_in_words_of_its_own() -> None:
+    one, two = parse_chain("selective"), parse_chain("shrink+selective")
+    assert with_bound(one, {"photos": 9}, 0.5) == {"photos": 9, "max_f1_drop": 0.5}
+    found = with_bound(two, {"selective": {"photos": 9}, "shrink": {"epochs": 1}}, 0.5)
+    assert found == {"selective": {"photos": 9, "max_f1_drop": 0.5}, "shrink": {"epochs": 1}}
+    assert with_bound(parse_chain("int8"), {"photos": 9}, None) == {"photos": 9}
+    with pytest.raises(UsageError, match="is a bound of selective and of auto; leave it out"):
+        with_bound(parse_chain("int8"), {}, 0.5)
+    with pytest.raises(UsageError, match="max_f1_drop is given twice"):
+        with_bound(one, {"max_f1_drop": 0.1}, 0.5)
+
+
+def test_a_technique_with_its_value_has_settings_by_its_name() -> None:
+    chain = parse_chain("resolution@64+int8")
+    found = configs_of(chain, {"resolution": {"epochs": 0}})
+    assert found["resolution@64"] == ResolutionConfig(size=64, epochs=0)
+    alone = configs_of(parse_chain("resolution@64"), {"epochs": 0})
+    assert alone == {"resolution@64": ResolutionConfig(size=64, epochs=0)}
+
+
 def fake_run(chains: tuple[str, ...], *, broken: str = "") -> tuple[_Run, list[str]]:
     """Return a run whose steps only write down what was asked of them; one of them fails."""
     asked: list[str] = []
@@ -172,11 +277,17 @@ def test_a_network_that_cannot_be_made_is_a_failure_and_the_run_goes_on() -> Non
     assert failed == [("shrink: no", "net.shrunk.int8.keras", digest_of("net"))]
 
 
-PAIRS = [*("+".join(pair) for pair in pairwise(("shrink", "prune", "cluster"))), "shrink+cluster"]
+PAIRS = [
+    *("+".join(pair) for pair in pairwise(("shrink", "resolution@48", "prune", "cluster"))),
+    *("shrink+prune", "shrink+cluster", "resolution@48+cluster"),
+    *("shrink+quantize-aware", "resolution@48+quantize-aware"),
+]
 CONFIGS = {
     "shrink": ShrinkConfig(epochs=6, learning_rate=0.02, maccs=0.6, multiple=2),
     "prune": PruneConfig(epochs=6, learning_rate=0.02, ramp_epochs=2, every=2),
     "cluster": ClusterConfig(epochs=2, learning_rate=0.002, centroids=16),
+    "resolution@48": ResolutionConfig(size=48, epochs=4, learning_rate=0.02),
+    "quantize-aware": QuantizeAwareConfig(epochs=2, learning_rate=0.01),
     "int8": QuantizeConfig(photos=16),
 }
 
@@ -203,8 +314,9 @@ def test_every_pair_of_techniques_runs_in_int8(chain: str, target: Format, tmp_p
 
     made = make(f"{chain}+int8", tmp_path / "int8")
     network = make(chain, tmp_path / "keras")
-    assert [step.technique for step in made.manifest.steps] == ["train", *chain.split("+"), "int8"]
-    pixels = load_pixels(select(dataset.photos, parent.split().train), parent.manifest.pixels)
+    steps = [step.technique for step in made.manifest.steps]
+    assert steps == ["train", *map(techniques.base_of, chain.split("+")), "int8"]
+    pixels = load_pixels(select(dataset.photos, parent.split().train), network.manifest.pixels)
     probabilities = predict(load_keras(network.payload), pixels)
     spread = float(np.ptp(probabilities, axis=0).max())
     # 8 steps of the output (1/256) for roundings, and a part of what tells photos apart.

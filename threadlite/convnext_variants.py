@@ -1,0 +1,159 @@
+"""ConvNeXt-Tiny and its twin of Keras Applications, with the same weights, as variants to time.
+
+The weights are random where no file of them can be had: a call takes as long with them, and the
+answers of two forms of one network can be compared; what they are worth cannot.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optimize.convert import export_float, load_keras, write_tflite
+from optimize.converter_defaults import DEFAULT_PRECISIONS, default_tflite
+from optimize.rewrite import Applied
+from optimize.rewrite_runtime import (
+    INT8,
+    RUNTIME_REWRITES,
+    Built,
+    FileRewrite,
+    build_file,
+    write_rewritten,
+)
+from train.artifact import Artifact, DatasetReference, Step, derive_artifact, write_artifact
+from train.backend import keras
+from train.dataset import Dataset
+from train.keras_file import save_keras
+from train.networks import NETWORKS
+from train.pixels import PixelContract, Pixels
+from train.splits import Split
+from train.variant import Variant
+from train.weights import load_weights
+
+NETWORK = "convnext-tiny"
+UNTRAINED = f"{NETWORK}-untrained"
+TWIN = f"{NETWORK}-of-keras"
+PAYING: dict[str, tuple[str, ...]] = {
+    "litert": ("fold-preprocessing", "fold-layer-scale", "fold-layer-norm", "split-depthwise"),
+    "onnxruntime": (
+        "fold-preprocessing",
+        "fold-layer-scale",
+        "convolution-to-dense",
+        "fuse-layer-norm",
+        "fuse-gelu",
+    ),
+}
+"""Exact rewrites that a race is worth: ``threadlite optimize rewrite --for`` finds them anew."""
+
+
+def build_twin(image_size: int, classes: int, *, seed: int = 0) -> Any:
+    """Return Keras Applications' network, its weights drawn so that no layer is idle.
+
+    Layer scales begin at 1e-6, and a block then adds nothing: they are drawn around 1, as are
+    the gains of normalizations.
+    """
+    keras().utils.set_random_seed(seed)
+    twin = keras().applications.ConvNeXtTiny(
+        weights=None, classes=classes, input_shape=(image_size, image_size, 3)
+    )
+    generator = np.random.default_rng(seed)
+    for variable in twin.weights:
+        if len(variable.shape) == 1:
+            gain = "gamma" in variable.name or "scale" in variable.name
+            drawn = generator.uniform(0.5, 1.5, variable.shape)
+            variable.assign(drawn if gain else generator.normal(0.0, 0.1, variable.shape))
+    return twin
+
+
+def untrained_artifact(
+    twin: Any, dataset: Dataset, split: Split, folder: Path, *, seed: int = 0
+) -> Artifact:
+    """Write our own form of ``twin``, with its weights, as a Keras artifact that learned nothing.
+
+    Args:
+        twin: from ``build_twin``.
+        dataset: the photos whose labels and pictures it is fed.
+        split: of them.
+        folder: where it goes; must not exist.
+        seed: of the twin's weights.
+
+    Raises:
+        WeightsError: the twin's weights do not fit, as those of another network would.
+    """
+    size = twin.input_shape[1]
+    model = NETWORKS[NETWORK](image_size=size, classes=len(dataset.labels))
+    with tempfile.TemporaryDirectory() as scratch:
+        weights = Path(scratch) / "twin.h5"
+        twin.save_weights(weights)
+        origin = load_weights(model, network=NETWORK, source=str(weights))
+    random = origin.model_copy(
+        update={"source": "random", "sha256": None, "loaded_parameters": 0, "random_variables": ()}
+    )
+    return write_artifact(
+        folder,
+        fill=lambda path: save_keras(model, path),
+        split=split,
+        variant=Variant(network=UNTRAINED),
+        details={
+            "approach": UNTRAINED,
+            "steps": (Step(technique="untrained", config={"seed": seed}),),
+            "labels": dataset.labels,
+            "pixels": PixelContract(height=size, width=size),
+            "dataset": DatasetReference(
+                name=dataset.name, fingerprint=dataset.fingerprint, photos=len(dataset.photos)
+            ),
+            "seed": seed,
+            "weights": random,
+        },
+    )
+
+
+def twin_variants(
+    twin: Any, parent: Artifact, calibration: Pixels, folder: Path
+) -> Iterator[Artifact]:
+    """Yield the twin as TensorFlow Lite's converter makes it by default, in each precision.
+
+    Args:
+        twin: Keras Applications' network.
+        parent: our form of it, whose photos, labels and weights are the twin's too.
+        calibration: ``(picture, height, width, 3)`` uint8, for full integers.
+        folder: where the artifacts go.
+    """
+    for precision in DEFAULT_PRECISIONS:
+        content = default_tflite(twin, precision, calibration)
+        variant = Variant(network=TWIN, precision=precision, format="tflite")
+        step = Step(
+            technique="converter-defaults",
+            config={"precision": precision, "pictures": len(calibration)},
+            parent_sha256=parent.manifest.payload_sha256,
+        )
+
+        def fill(path: Path, content: bytes = content, variant: Variant = variant) -> None:
+            write_tflite(content, path, parent, variant)
+
+        yield derive_artifact(folder / str(variant), parent, fill=fill, variant=variant, step=step)
+
+
+def our_variants(parent: Artifact, folder: Path) -> Iterator[Artifact]:
+    """Yield the plain export, the rewritten one and that in 8 bits, for each runtime.
+
+    Args:
+        parent: a ConvNeXt-Tiny as a Keras artifact.
+        folder: where the artifacts go.
+    """
+    model = load_keras(parent)
+    for runtime, names in PAYING.items():
+        rewrites = RUNTIME_REWRITES[runtime]
+        yield export_float(parent, rewrites.format, folder / f"plain-{runtime}")
+        built = build_file(model, runtime, names)
+        yield write_rewritten(parent, runtime, built, folder / f"rewritten-{runtime}", {})
+        mixed = _in_integers(built, rewrites.file[INT8])
+        yield write_rewritten(parent, runtime, mixed, folder / f"mixed-{runtime}", {})
+
+
+def _in_integers(built: Built, products: FileRewrite) -> Built:
+    """Return a file with its products in 8 bits, without converting its network again."""
+    content, where = products.apply(built.content)
+    return Built(content, (*built.applied, Applied(rewrite=INT8, layers=where)))
