@@ -2,15 +2,13 @@
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench.apart import how_it_ended, worker_command, worker_environment
 from train.errors import RuntimeFailure
 from train.pixels import Pixels
 
@@ -130,27 +128,15 @@ class Child:
         code = self._process.wait()
         if hung:
             return f"the process gave no answer within {self._answer_seconds:g} s and was ended"
-        ended = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with code {code}"
         self._complaints.seek(0)
-        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
-        return f"the process {ended}" + (f": {lines[-1].strip()}" if lines else "")
+        return how_it_ended(code, self._complaints.read())
 
 
 def _start(complaints: int) -> subprocess.Popen[bytes]:
-    """Start the worker: this interpreter and these packages, whatever the current folder holds."""
-    house = str(Path(__file__).resolve().parent.parent)
-    paths = os.pathsep.join(filter(None, (house, os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "bench.worker"],
+        worker_command("bench.worker"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=complaints,
-        env={**os.environ, "PYTHONPATH": paths},
+        env=worker_environment(),
     )
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -1,10 +1,5 @@
 """Times of every operator of a variant, measured in a child process."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
+from bench.apart import ask_apart
 from bench.record import FailureRecord
 from bench.record_layers import LayerTimesRecord
 from bench.subject import subject_of, without_paths
@@ -77,19 +74,44 @@ def measure_layer_times(
         raise ConfigError(f"threads must be at least 1, got {threads}")
     records: list[LayerTimesRecord | FailureRecord] = []
     for artifact, runtime in variants:
-        subject = subject_of(artifact.manifest, environment)
         pixels = decode(picture, artifact.manifest.pixels)[np.newaxis]
         try:
             found = profile_model(
                 artifact.payload, runtime, pixels, threads=threads, plan=plan or ProfilePlan()
             )
-            records.append(LayerTimesRecord(**subject, threads=threads, **found))
+            records.append(_record(artifact, found, threads, environment))
         except RuntimeFailure as error:
-            reason = without_paths(str(error))
-            records.append(FailureRecord(**subject, stage="layers", runtime=runtime, reason=reason))
+            records.append(layer_failure(artifact, runtime, environment, error))
         if advance is not None:
             advance(1)
     return records
+
+
+def layer_failure(
+    artifact: Artifact, runtime: str, environment: str, error: Exception, *, stage: str = "layers"
+) -> FailureRecord:
+    """Return the record of a variant whose layers could not be measured, or not wholly."""
+    subject = subject_of(artifact.manifest, environment)
+    reason = without_paths(str(error))
+    return FailureRecord(**subject, stage=stage, runtime=runtime, reason=reason)
+
+
+def _record(
+    artifact: Artifact, found: dict[str, Any], threads: int, environment: str
+) -> LayerTimesRecord:
+    try:
+        return LayerTimesRecord(
+            **subject_of(artifact.manifest, environment),
+            threads=threads,
+            counted_from="file" if found["layers"] else "",
+            **found,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RuntimeFailure(
+            f"{artifact.manifest.variant}: its profile is none of whole calls"
+            f" ({first['msg']}); make the artifact again"
+        ) from error
 
 
 def profile_model(
@@ -102,7 +124,7 @@ def profile_model(
     bare: bool = True,
     answer_seconds: float = ANSWER_SECONDS,
 ) -> dict[str, Any]:
-    """Return what ``bench.profile_worker`` answers: the fields of ``LayerTimesRecord``.
+    """Return what ``bench.profile_worker`` answers: fields of ``LayerTimesRecord``.
 
     Args:
         model: the ``.tflite`` or ``.onnx`` file.
@@ -121,41 +143,4 @@ def profile_model(
         **{"shape": list(tensor.shape), "dtype": str(tensor.dtype)},
         **vars(plan),
     }
-    request = json.dumps(job).encode() + b"\n" + tensor.tobytes()
-    reply = _ask(request, [sys.executable, "-P", "-m", "bench.profile_worker"], answer_seconds)
-    if "error" in reply:
-        raise RuntimeFailure(reply["error"])
-    return reply
-
-
-def _ask(request: bytes, command: Sequence[str], answer_seconds: float) -> dict[str, Any]:
-    """Start a process, hand it a request, and return the line that it answers with."""
-    house = str(Path(__file__).resolve().parent.parent)
-    paths = os.pathsep.join(filter(None, (house, os.environ.get("PYTHONPATH"))))
-    try:
-        ended = subprocess.run(
-            command,
-            input=request,
-            capture_output=True,
-            timeout=answer_seconds,
-            check=False,
-            env={**os.environ, "PYTHONPATH": paths},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise RuntimeFailure(
-            f"the profiling process gave no answer within {answer_seconds:g} s and was ended"
-        ) from error
-    if not ended.stdout.endswith(b"\n"):
-        raise RuntimeFailure(_cause_of_death(ended.returncode, ended.stderr))
-    reply: dict[str, Any] = json.loads(ended.stdout)
-    return reply
-
-
-def _cause_of_death(code: int, complaints: bytes) -> str:
-    """Return how the process ended, with the last line it complained in."""
-    try:
-        ended = f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        ended = f"ended with code {code}"
-    lines = complaints.decode(errors="replace").strip().splitlines()
-    return f"the profiling process {ended}" + (f": {lines[-1].strip()}" if lines else "")
+    return ask_apart("bench.profile_worker", job, tensor.tobytes(), answer_seconds)

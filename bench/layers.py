@@ -1,4 +1,4 @@
-"""One table: Keras layer, TFLite operators, ONNX nodes, with MACCs and times side by side.
+"""One table: Keras layer, TFLite operators, ONNX nodes, with MACCs, times and errors side by side.
 
 Converters and runtimes fuse and split, so a row holds as many of each as belong together: the
 smallest sets of layers and operators of which no operator reaches into another row. Layers are
@@ -8,29 +8,13 @@ own, those before the first and behind the last named one with the layers that s
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal
 
-from bench.record_layers import LayerTimesRecord, OperatorTimes, PeakRecord
+from bench.layer_names import layer_named, layers_of
+from bench.record_layers import LayerCount, LayerTimesRecord, OperatorTimes, PeakRecord
+from optimize.selective_search import sqnr_db
+from train.errors import UsageError
 from train.variant import parse_variant
-
-
-class CountedLayer(Protocol):
-    """A Keras layer and what it costs: ``bench.layer_cost.LayerCost`` is one."""
-
-    @property
-    def name(self) -> str:
-        """Its name, behind those of the models that it is nested in."""
-        ...
-
-    @property
-    def kind(self) -> str:
-        """Its class: ``Conv2D``."""
-        ...
-
-    @property
-    def maccs(self) -> int | None:
-        """Multiply-accumulates of one call; ``None`` where they are not counted."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +28,8 @@ class RowTime:
         share: of the time in all operators, in [0, 1].
         maccs_per_second: achieved; ``None`` without counted MACCs or without a time.
         peak_share: of the fastest matrix product, 1 at best; ``None`` where it was not measured.
+        sqnr_db: signal over error at the row's output, against the float model; ``None`` where
+            it was not compared. It holds the errors of all layers before.
     """
 
     operators: tuple[OperatorTimes, ...]
@@ -52,6 +38,7 @@ class RowTime:
     share: float
     maccs_per_second: float | None
     peak_share: float | None
+    sqnr_db: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,16 +64,83 @@ class LayerRow:
         """Whether a time cannot be told apart by layer: several layers, several operators."""
         return len(self.layers) > 1 and any(len(time.operators) > 1 for time in self.times)
 
+    @property
+    def called(self) -> str:
+        """The row's layers, or its operators where it was made from none."""
+        if self.layers:
+            return ", ".join(self.layers)
+        kinds = [one.operator or one.name for time in self.times for one in time.operators]
+        return f"({', '.join(dict.fromkeys(kinds))})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpensiveLayer:
+    """The layer that takes longest in one record.
+
+    Attributes:
+        name: of the layer; several, parted by commas, where one operator computes them; the
+            operator's kind where it belongs to no layer.
+        kinds: the layers' classes; empty where they are not known.
+        median_us: its time in one call.
+        share: of the time in all operators, in [0, 1].
+        maccs: of the layer.
+        macc_share: of all MACCs, in [0, 1]; ``None`` where none are known.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    median_us: float
+    share: float
+    maccs: int
+    macc_share: float | None
+
+
+def most_expensive(record: LayerTimesRecord) -> ExpensiveLayer:
+    """Return the layer that takes longest, as the table of complexities names it.
+
+    For that table take the record of the variant and runtime in its row, and write, say,
+    ``f"{found.name}: {found.median_us / 1e3:.2f} ms ({found.share:.0%})"``. Records of before and
+    of phones serve too: their layers are read off the operators' names.
+    """
+    rows = join_layers(known_layers([record]), [record])
+    row = max(rows, key=lambda one: one.times[0].median_us)
+    total = sum(layer.maccs or 0 for layer in record.layers)
+    return ExpensiveLayer(
+        name=row.called,
+        kinds=tuple(filter(None, row.kinds)),
+        median_us=row.times[0].median_us,
+        share=row.times[0].share,
+        maccs=row.maccs,
+        macc_share=row.maccs / total if total else None,
+    )
+
+
+def known_layers(records: Sequence[LayerTimesRecord]) -> tuple[LayerCount, ...]:
+    """Return the layers of records of one network: the Keras network's where one holds them.
+
+    Else those that the files tell of, and, for records of before, those that the operators' names
+    tell of, whose MACCs are not known.
+    """
+    for record in records:
+        if record.counted_from == "keras":
+            return record.layers
+    found = {layer.name: layer for record in reversed(records) for layer in record.layers}
+    sources = (path for record in records for one in record.operators for path in one.sources)
+    names = dict.fromkeys(name for path in sources if (name := layer_named(path)))
+    lacking = [LayerCount(name=name, kind="", maccs=None) for name in names if name not in found]
+    known = dict.fromkeys(layer.name for record in records for layer in record.layers)
+    return (*(found[name] for name in known), *lacking)
+
 
 def join_layers(
-    layers: Sequence[CountedLayer],
+    layers: Sequence[LayerCount],
     records: Sequence[LayerTimesRecord],
     peaks: Sequence[PeakRecord] = (),
 ) -> tuple[LayerRow, ...]:
     """Return the joined table, in the order of the layers.
 
     Args:
-        layers: of the Keras network, in order of execution.
+        layers: of the network, in order of execution (``known_layers`` finds them).
         records: times of variants of that network, of any runtime and precision.
         peaks: the measured peaks; one serves a record of the same machine, runtime and threads,
             float or int8 by the variant's name.
@@ -100,46 +154,9 @@ def join_layers(
         for position, found in enumerate(layers_of(record.operators, names)):
             sets.add(("operator", number, position), *(("layer", name) for name in found))
     return tuple(
-        _row(group, by_name, records, [_peak_of(record, peaks) for record in records])
+        _row(group, by_name, records, [peak_of(record, peaks) for record in records])
         for group in sets.groups()
     )
-
-
-def layers_of(operators: Sequence[OperatorTimes], names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the layers that each operator computes; none where that is unknown.
-
-    Args:
-        operators: of one record, in order of execution.
-        names: of all layers, in order of execution.
-    """
-    known = {tuple(name.split("/")): name for name in names}
-    found = [
-        tuple(dict.fromkeys(filter(None, (_layer_in(path, known) for path in one.sources))))
-        for one in operators
-    ]
-    placed = [position for position, layers in enumerate(found) if layers]
-    if not placed:
-        return found
-    order = {name: position for position, name in enumerate(names)}
-    claimed = sorted({order[name] for layers in found for name in layers})
-    before, behind = tuple(names[: claimed[0]]), tuple(names[claimed[-1] + 1 :])
-    for position in range(placed[0]):
-        found[position] = before
-    for position in range(placed[-1] + 1, len(found)):
-        if not operators[position].inserted:
-            found[position] = behind
-    return found
-
-
-def _layer_in(path: str, known: Mapping[tuple[str, ...], str]) -> str | None:
-    """Return the layer that a name such as ``network/layer/Conv2D`` speaks of, the longest one."""
-    parts = path.split("/")
-    for length in range(len(parts), 0, -1):
-        for start in range(len(parts) - length + 1):
-            name = known.get(tuple(parts[start : start + length]))
-            if name is not None:
-                return name
-    return None
 
 
 class _Sets:
@@ -173,7 +190,7 @@ class _Sets:
 
 def _row(
     group: Sequence[tuple[object, ...]],
-    by_name: Mapping[str, Sequence[CountedLayer]],
+    by_name: Mapping[str, Sequence[LayerCount]],
     records: Sequence[LayerTimesRecord],
     peaks: Sequence[PeakRecord | None],
 ) -> LayerRow:
@@ -209,14 +226,28 @@ def _time(
         share=median_us / record.operators_us if record.operators_us else 0.0,
         maccs_per_second=achieved,
         peak_share=achieved / peak.maccs_per_second if achieved and peak else None,
+        sqnr_db=_sqnr_db(operators),
     )
 
 
-def _peak_of(record: LayerTimesRecord, peaks: Sequence[PeakRecord]) -> PeakRecord | None:
+def _sqnr_db(operators: Sequence[OperatorTimes]) -> float | None:
+    """Return the SQNR of the last operator that was compared: what the row hands on."""
+    errors = [one.error for one in operators if one.error is not None]
+    return sqnr_db(errors[-1].signal_power, errors[-1].noise_power) if errors else None
+
+
+def precision_of(record: LayerTimesRecord) -> Literal["float", "int8"] | None:
+    """Return the numbers that a record's products are in; ``None`` where its name tells none."""
+    try:
+        integer = parse_variant(record.variant).precision.startswith("int8")
+    except UsageError:  # a name of another grammar
+        return None
+    return "int8" if integer else "float"
+
+
+def peak_of(record: LayerTimesRecord, peaks: Sequence[PeakRecord]) -> PeakRecord | None:
     """Return the peak of the record's machine, runtime, threads and precision."""
-    integer = parse_variant(record.variant).precision.startswith("int8")
-    precision = "int8" if integer else "float"
-    wanted = (record.environment, record.runtime, record.threads, precision)
+    wanted = (record.environment, record.runtime, record.threads, precision_of(record))
     for peak in peaks:
         if (peak.environment, peak.runtime, peak.threads, peak.precision) == wanted:
             return peak

@@ -2,6 +2,7 @@
 
 from bench.record import ParityRecord
 from bench.subject import subject_of
+from deploy.loaded import Probabilities
 from deploy.parity import check_parity
 from train.artifact import Artifact
 from train.keras_file import load_keras
@@ -10,7 +11,13 @@ from train.predict import predict
 
 
 def parity_record(
-    variant: Artifact, parent: Artifact, pixels: Pixels, *, environment: str, threads: int
+    variant: Artifact,
+    parent: Artifact,
+    pixels: Pixels,
+    *,
+    environment: str,
+    threads: int,
+    expected: Probabilities | None = None,
 ) -> ParityRecord:
     """Compare ``variant`` with ``parent`` on real photos.
 
@@ -20,13 +27,16 @@ def parity_record(
         pixels: ``(photo, rows, columns, 3)`` uint8.
         environment: digest of the machine.
         threads: of the variant's runtime.
+        expected: ``(photo, classes)``, the parent's answers where they are known; it is run if
+            ``None``.
 
     Raises:
         ArtifactError: the parent cannot be opened.
         RuntimeFailure: the variant cannot be run.
     """
-    probabilities = predict(load_keras(parent.payload), pixels)
-    found = check_parity(variant, probabilities, pixels, threads=threads)
+    if expected is None:
+        expected = predict(load_keras(parent.payload), pixels)
+    found = check_parity(variant, expected, pixels, threads=threads)
     return ParityRecord(
         **subject_of(variant.manifest, environment),
         runtime=found.runtime,

@@ -1,52 +1,43 @@
 """The child process that profiles one model: what crashes a runtime costs this process alone.
 
-It reads one JSON line, then the bytes of the input, from its standard input, and answers with
-one JSON line on its standard output: the fields of ``bench.profile.Profile`` with ``runtime``
-and ``latencies_us``, or ``{"error"}``. The line holds ``model``, ``runtime``, ``threads``,
-``shape`` and ``dtype`` of the input, ``warmup``, ``rounds``, ``calls`` in a round, and ``bare``:
-whether to time calls without profiling, in turns with the profiled ones.
+Its question (``bench.apart``) holds ``model``, ``runtime``, ``threads``, ``shape`` and ``dtype`` of
+the input whose bytes follow, ``warmup``, ``rounds``, ``calls`` in a round, and ``bare``: whether to
+time calls without profiling, in turns with the profiled ones. It answers with the fields of
+``bench.profile.Profile``, ``runtime``, ``latencies_us`` and, as far as the file tells them,
+``layers``.
 """
 
-import json
-import math
-import os
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+from bench.apart import answer_once
+from bench.count_onnx import count_onnx
+from bench.count_tflite import count_tflite
+from bench.layer_cost import LayerCost
+from bench.layer_names import layers_in_file
 from bench.litert_profiler import LitertProfiler
 from bench.ort_profiler import OnnxProfiler
 from bench.profile import Profiler
 from bench.worker import time_calls
 from deploy.runtime import Runtime, open_runtime
-from train.errors import ThreadliteError
+from train.errors import ArtifactError
 
-PROFILERS: dict[str, Callable[..., Profiler]] = {
-    "litert": LitertProfiler,
-    "onnxruntime": OnnxProfiler,
+PROFILERS: dict[str, tuple[Callable[..., Profiler], Callable[[Path], tuple[LayerCost, ...]]]] = {
+    "litert": (LitertProfiler, count_tflite),
+    "onnxruntime": (OnnxProfiler, count_onnx),
 }
 
 
-def answer(requests: BinaryIO) -> dict[str, Any]:
-    """Profile the model that the request names, and return the reply."""
-    try:
-        job = json.loads(requests.readline())
-        dtype = np.dtype(job["dtype"])
-        content = requests.read(math.prod(job["shape"]) * dtype.itemsize)
-        return _profile(job, np.frombuffer(content, dtype).reshape(job["shape"]))
-    except ThreadliteError as error:
-        return {"error": str(error)}
-    except Exception as error:  # runtimes raise kinds of their own
-        return {"error": f"{type(error).__name__}: {error}"}
-
-
-def _profile(job: dict[str, Any], tensor: Any) -> dict[str, Any]:
+def answer(job: dict[str, Any], content: bytes) -> dict[str, Any]:
+    """Profile the model that the question names, and return the reply."""
+    tensor = np.frombuffer(content, np.dtype(job["dtype"])).reshape(job["shape"])
     model, threads = Path(job["model"]), job["threads"]
+    open_profiler, count = PROFILERS[job["runtime"]]
     latencies_us: list[float] = []
     with ExitStack() as stack:
         bare: Runtime | None = None
@@ -54,7 +45,7 @@ def _profile(job: dict[str, Any], tensor: Any) -> dict[str, Any]:
             bare = stack.enter_context(open_runtime(model, job["runtime"], threads=threads))
             bare.feed(tensor)
             time_calls(bare, job["warmup"], time.perf_counter)
-        profiler = PROFILERS[job["runtime"]](model, threads=threads)
+        profiler = open_profiler(model, threads=threads)
         profiler.feed(tensor)
         profiler.run(job["warmup"], timed=False)
         for _ in range(job["rounds"]):
@@ -65,16 +56,24 @@ def _profile(job: dict[str, Any], tensor: Any) -> dict[str, Any]:
             profiler.run(1, timed=False)
             profiler.run(job["calls"], timed=True)
         found = profiler.finish().as_json()
-    return {"runtime": profiler.name, "latencies_us": latencies_us, **found}
+    return {
+        **{"runtime": profiler.name, "latencies_us": latencies_us, **found},
+        "layers": _layers(model, count),
+    }
+
+
+def _layers(model: Path, count: Callable[[Path], tuple[LayerCost, ...]]) -> list[dict[str, Any]]:
+    """Return what the file tells of its layers; nothing where its operators cannot be counted."""
+    try:
+        found = layers_in_file(count(model))
+    except ArtifactError:
+        return []
+    return [one.model_dump(mode="json") for one in found]
 
 
 def main() -> None:
     """Serve the process that started this one."""
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a runtime prints is no reply
-    replies.write(json.dumps(answer(sys.stdin.buffer)).encode() + b"\n")
-    replies.flush()
-    os._exit(0)  # nothing of the C library's is torn down, which could crash it after its answer
+    answer_once(answer)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,22 @@ from bench.record_base import MeasurementRecord
 MAX_UNEXPLAINED = 0.05  # of a call: operators may add up to so much more or less
 
 
+class OperatorError(BaseModel):
+    """How far an operator's output lies from the float model's, over all pictures compared.
+
+    It holds what the operators before it have added: all of them are in the variant's numbers.
+
+    Attributes:
+        signal_power: sum of squares of the float values.
+        noise_power: sum of squares of the differences.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    signal_power: float = Field(ge=0)
+    noise_power: float = Field(ge=0)
+
+
 class OperatorTimes(BaseModel):
     """Every profiled run of one operator.
 
@@ -23,6 +39,7 @@ class OperatorTimes(BaseModel):
         inserted: it stands in no file: the runtime put it there.
         times_us: one for each profiled call, in whole microseconds; empty where it was folded.
         profiling_us: what profiling itself added to each of them, as measured.
+        error: of its output; ``None`` where it was not compared with a float model's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -35,6 +52,7 @@ class OperatorTimes(BaseModel):
     inserted: bool = False
     times_us: tuple[float, ...]
     profiling_us: float = Field(default=0.0, ge=0)
+    error: OperatorError | None = None
 
     @property
     def median_us(self) -> float:
@@ -42,6 +60,22 @@ class OperatorTimes(BaseModel):
         if not self.times_us:
             return 0.0
         return max(0.0, statistics.median(self.times_us) - self.profiling_us)
+
+
+class LayerCount(BaseModel):
+    """A layer of the network and what one call of it costs.
+
+    Attributes:
+        name: behind the names of the models that it is nested in.
+        kind: its class (``Conv2D``), or the operator that tells of it; empty where neither does.
+        maccs: multiply-accumulates; ``None`` where they are not counted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: str
+    maccs: int | None = Field(ge=0)
 
 
 class LayerTimesRecord(MeasurementRecord):
@@ -57,6 +91,13 @@ class LayerTimesRecord(MeasurementRecord):
         inserted: those of them that only convert, move or reorder, by name.
         fused: operators of the file that run inside another one, by name.
         operators: in order of execution.
+        layers: of the network, in order of execution, with their MACCs; empty in records of
+            before.
+        counted_from: what told the layers: the ``keras`` network, or the names and operators of
+            the ``file``; empty without layers.
+        float_sha256: payload of the float model that the outputs were compared with; empty where
+            they were not.
+        compared_pictures: pictures that they were compared on.
     """
 
     kind: Literal["layer_times"] = "layer_times"
@@ -69,6 +110,10 @@ class LayerTimesRecord(MeasurementRecord):
     inserted: dict[str, int]
     fused: dict[str, int]
     operators: tuple[OperatorTimes, ...] = Field(min_length=1)
+    layers: tuple[LayerCount, ...] = ()
+    counted_from: Literal["", "keras", "file"] = ""
+    float_sha256: str = ""
+    compared_pictures: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _times_every_call(self) -> Self:
@@ -86,8 +131,17 @@ class LayerTimesRecord(MeasurementRecord):
 
     @property
     def explained_share(self) -> float:
-        """Time in all operators as a share of the median call without profiling."""
-        return self.operators_us / statistics.median(self.latencies_us)
+        """Time in the operators of the quickest profiled call, over the quickest without profiling.
+
+        Other programs stretch calls at random; the quickest of either kind were stretched least.
+        """
+        quickest = min(range(len(self.calls_us)), key=lambda call: self.calls_us[call])
+        inside = (
+            max(0.0, one.times_us[quickest] - one.profiling_us)
+            for one in self.operators
+            if one.times_us
+        )
+        return sum(inside) / min(self.latencies_us)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -132,5 +186,5 @@ class PeakRecord(BaseModel):
 
     @property
     def maccs_per_second(self) -> float:
-        """MACCs a second of the fastest product."""
-        return self.maccs / (min(self.times_us) * 1e-6)
+        """MACCs a second of the fastest product; one of under a microsecond counts as one."""
+        return self.maccs / (max(1.0, min(self.times_us)) * 1e-6)

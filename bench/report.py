@@ -6,6 +6,7 @@ anything: scripts, styles and data are inside it, and its content policy forbids
 
 import base64
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -14,14 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from bench.record import EnvironmentRecord, Record, of_kind
+from bench.report_approaches import ApproachRow
 from bench.report_charts import Chart, chart_scripts, draw_png
+from bench.report_complexity import ComplexityRow
 from bench.report_content import NO_EXTRAS, Extras, Report, build_report
 from bench.report_crossval import ClassRow, CrossvalRow
 from bench.report_csv import as_csv
 from bench.report_flips import FlipRow
 from bench.report_format import as_markdown
 from bench.report_layers import MEANING as LAYERS_MEAN
+from bench.report_recipes import MEANING as RECIPES_MEAN
+from bench.report_recipes import RecipeRow
 from bench.report_sentences import COLUMNS, LEGEND, machine_sentence
+from bench.report_sizes import MEANING as SIZES_MEAN
 from bench.report_tables import VariantRow
 from train.storage import whole_file, write_text
 
@@ -29,6 +35,7 @@ LATENCY_PNG = "f1-latency.png"
 CURVES_PNG = "learning-curves.png"
 CONFUSIONS_PNG = "confusions.png"
 LEDGER_PNG = "ledger.png"
+SIZES_PNG = "f1-maccs.png"
 FLIPS_CSV = "flips.csv"
 LATENCY_CAPTION = (
     "F1 against latency (hollow: float; filled: another precision; dashed: Pareto front)"
@@ -37,6 +44,7 @@ CONFUSIONS_CAPTION = (
     "Confusion matrices, out of fold (number: photos; depth: share of the true class)"
 )
 LEDGER_CAPTION = "What each step of optimization bought"
+SIZES_CAPTION = "F1 against MACCs at several sizes of the input"
 CURVES_CAPTION = "Learning curves (the larger mark is the best epoch)"
 
 
@@ -52,8 +60,8 @@ def write_report(
 ) -> None:
     """Write ``report.md``, ``.html``, ``.csv``, ``.json`` and the pictures into ``folder``.
 
-    Where there are cross-validations, ``crossval.csv`` and ``classes.csv`` are written too, where
-    predictions changed ``flips.csv``.
+    Each further table has a file of figures beside them where it has rows: ``approaches.csv``,
+    ``complexity.csv``, ``recipes.csv``, ``crossval.csv``, ``classes.csv`` and ``flips.csv``.
 
     Args:
         records: what was measured; may be empty, which the report then says.
@@ -76,32 +84,34 @@ def write_report(
     _write_png(folder / LATENCY_PNG, report.pictures, LATENCY_CAPTION)
     _write_png(folder / CURVES_PNG, report.curves, CURVES_CAPTION)
     _write_png(folder / CONFUSIONS_PNG, report.confusions, CONFUSIONS_CAPTION)
+    _write_png(folder / SIZES_PNG, report.size_curves, SIZES_CAPTION)
     _write_png(folder / LEDGER_PNG, report.ledger.charts, LEDGER_CAPTION)
     write_text(folder / "report.md", _as_markdown(report))
     write_text(folder / "report.html", _as_html(report))
 
 
 def _write_other_csv(folder: Path, report: Report) -> None:
-    """Write figures of folds and flips, or remove an earlier report's where there are none."""
-    contents = {
-        "crossval.csv": as_csv(CrossvalRow, report.crossvals, leave_out=("labels", "confusion")),
-        "classes.csv": as_csv(ClassRow, report.classes),
+    """Write the figures of the other tables, or remove an earlier report's where there are none."""
+    contents: dict[str, tuple[type[Any], Sequence[Any]]] = {
+        "approaches.csv": (ApproachRow, report.approaches),
+        "complexity.csv": (ComplexityRow, report.complexity),
+        "recipes.csv": (RecipeRow, report.recipes),
+        "crossval.csv": (CrossvalRow, report.crossvals),
+        "classes.csv": (ClassRow, report.classes if report.crossvals else ()),
+        FLIPS_CSV: (FlipRow, report.flips.rows),
     }
-    for name, content in contents.items():
-        _write_or_remove(folder / name, content if report.crossvals else "")
-    flips = as_csv(FlipRow, report.flips.rows) if report.flips.rows else ""
-    _write_or_remove(folder / FLIPS_CSV, flips)
-
-
-def _write_or_remove(path: Path, content: str) -> None:
-    if content:
-        write_text(path, content)
-    else:
-        path.unlink(missing_ok=True)
+    for name, (kind, rows) in contents.items():
+        if rows:
+            write_text(folder / name, as_csv(kind, rows, leave_out=("labels", "confusion")))
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _as_json(report: Report, records: Sequence[Record]) -> str:
-    drawn = ("pictures", "curves", "confusions", "choice_names", "ledger", "layers", "flips")
+    drawn = (
+        "pictures", "curves", "confusions", "size_curves", "choice_names", "ledger", "layers",
+        "flips",
+    )  # fmt: skip
     content: dict[str, Any] = {
         field.name: _plain(getattr(report, field.name))
         for field in dataclasses.fields(report)
@@ -117,10 +127,21 @@ def _as_json(report: Report, records: Sequence[Record]) -> str:
 
 def _plain(value: Any) -> Any:
     """Return dataclasses, however deep, as what JSON has."""
-    if dataclasses.is_dataclass(value):
-        names = (field.name for field in dataclasses.fields(value))
-        return {name: _plain(getattr(value, name)) for name in names}
-    return [_plain(one) for one in value] if isinstance(value, tuple | list) else value
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    kind: Any = type(value)
+    names = _field_names(kind)
+    return {name: _plain(getattr(value, name)) for name in names} if names else value
+
+
+@functools.cache
+def _field_names(kind: type[Any]) -> tuple[str, ...]:
+    """Return the fields of a dataclass, none of any other class."""
+    return (
+        tuple(one.name for one in dataclasses.fields(kind))
+        if dataclasses.is_dataclass(kind)
+        else ()
+    )
 
 
 def _write_png(path: Path, charts: Sequence[Chart], caption: str) -> None:
@@ -143,7 +164,10 @@ def _as_markdown(report: Report) -> str:
 
 
 def _as_html(report: Report) -> str:
-    drawn = (report.pictures, report.curves, report.confusions, report.ledger.charts, report.layers)
+    drawn = (
+        report.pictures, report.curves, report.confusions, report.size_curves,
+        report.ledger.charts, report.layers,
+    )  # fmt: skip
     charted = any(drawn) or any(one.confusions for one in report.flips.details)
     scripts = [*([chart_scripts()] if charted else []), _file("report.js")]
     rendered = (
@@ -180,6 +204,8 @@ def _sentences(report: Report) -> dict[str, str]:
         "machines": machine_sentence(report.machines),
         "columns": COLUMNS,
         "layers_mean": LAYERS_MEAN,
+        "recipes_mean": RECIPES_MEAN,
+        "sizes_mean": SIZES_MEAN,
     }
 
 

@@ -1,143 +1,210 @@
-"""The approaches side by side: on the test photos, over folds, and as the original reported."""
+"""The approaches side by side, a row each: on test photos, over folds, as the original reported.
+
+What an approach was trained on under each split and what its folds say come from records of their
+own; a row brings them together where classes and photos are the same.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.crossval import FoldScores
 from bench.originals import Original, original_of
-from bench.record import Record, TrainingRecord, of_kind
 from bench.report_crossval import CrossvalRow
 from bench.report_format import ABSENT, as_f1, as_share, as_spread
 from bench.report_layout import Table
 from bench.report_sentences import APPROACHES, ORIGINAL
-from bench.report_tables import VariantRow
+from bench.report_tables import Accuracies, VariantRow
 from bench.scores import Scores
 
-TEST_HEADERS = (
-    "test: weighted F1 [95 %]", "accuracy", "macro F1", "top 3", "calibration error"
-)  # fmt: skip
-FOLD_HEADERS = ("folds: weighted F1", "out of fold [95 %]")
-ORIGINAL_HEADERS = ("the original", "the original, 5 folds")
+SPLITS = ("stratified", "grouped")
+TRAINED, REFIT = "training", "training, validation"  # photos
 _PREFERRED = "litert"
+_Task = tuple[tuple[str, ...], str]  # classes, fingerprint of the photos
+_Cells = tuple[tuple[str, ...], list[tuple[str, ...]]]  # headers, and a row each, empty for none
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApproachRow:
+class JudgedApproach:
     """One approach under one split; ``None``: not measured.
 
     Attributes:
-        approach: its name.
-        split_method: of the split and of the folds.
         variant: the float variant that was judged on the test photos; empty where none was.
         runtime: what it ran under.
         test_photos: how many there were.
         test: its scores on them.
         crossval: what its latest cross-validation says.
-        original: what was reported for it elsewhere; stands beside the stratified split alone,
-            where photos of one sender fall on both sides.
     """
 
-    approach: str
-    split_method: str
     variant: str = ""
     runtime: str = ""
     test_photos: int = 0
     test: Scores | None = None
     crossval: FoldScores | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApproachRow:
+    """One approach on one set of classes and photos.
+
+    Attributes:
+        approach: its name.
+        classes: how many it tells apart.
+        dataset: name of the photos; empty where no record tells it.
+        refit: whether it was trained on the validation photos too.
+        stratified: where photos of one sender fall on both sides; ``None`` where it was not run.
+        grouped: where each sender keeps to one side; likewise.
+        original: what was reported for it elsewhere, of a split that ignores senders.
+    """
+
+    approach: str
+    classes: int
+    dataset: str
+    refit: bool
+    stratified: JudgedApproach | None = None
+    grouped: JudgedApproach | None = None
     original: Original | None = None
 
+    def under(self, split_method: str) -> JudgedApproach:
+        """Return what was measured under a split, empty where nothing was."""
+        found = self.stratified if split_method == "stratified" else self.grouped
+        return found or JudgedApproach()
 
-def judged_variants(rows: Sequence[VariantRow]) -> dict[tuple[str, str], VariantRow]:
-    """Return the plain float variant of each approach and split that the test photos judged."""
-    found: dict[tuple[str, str], VariantRow] = {}
-    for row in rows:
-        if row.f1 is None or row.techniques or row.precision != "float":
-            continue
-        key = (row.network, row.split_method)
-        if key not in found or row.runtime.startswith(_PREFERRED):
-            found[key] = row
+
+def plain_floats(rows: Sequence[VariantRow]) -> list[VariantRow]:
+    """Return the float variants of networks as trained, LiteRT's before any other's."""
+    plain = (row for row in rows if row.precision == "float" and not row.techniques)
+    return sorted(plain, key=lambda row: not row.runtime.startswith(_PREFERRED))
+
+
+def judged_variants(
+    rows: Sequence[VariantRow], accuracies: Accuracies
+) -> dict[tuple[str, str, _Task], VariantRow]:
+    """Return the plain float variant that judges each approach, by approach, split and task."""
+    found: dict[tuple[str, str, _Task], VariantRow] = {}
+    for row in plain_floats(rows):
+        if row.f1 is not None:
+            task = accuracies.photos.task_of(row.photos)
+            found.setdefault((row.network, row.split_method, task), row)
     return found
 
 
 def approach_rows(
-    rows: Sequence[VariantRow], crossvals: Sequence[CrossvalRow], records: Sequence[Record]
+    rows: Sequence[VariantRow], crossvals: Sequence[CrossvalRow], accuracies: Accuracies
 ) -> tuple[ApproachRow, ...]:
-    """Return one row for each approach and split that was judged, stratified before grouped."""
-    judged = judged_variants(rows)
-    folded = {(one.approach, one.split_method): one for one in crossvals}
-    datasets = {
-        (one.split_method, one.network_sha256): one.dataset
-        for one in of_kind(records, TrainingRecord)
-    }
-    found: list[ApproachRow] = []
-    for approach, method in sorted({*judged, *folded}, key=lambda key: (key[0], _last(key[1]))):
-        row, folds = judged.get((approach, method)), folded.get((approach, method))
-        dataset = folds.dataset if folds else ""
-        if row:
-            dataset = dataset or datasets.get((method, row.network_sha256), "")
+    """Return one row for each approach and task that was judged on test photos or over folds."""
+    judged = judged_variants(rows, accuracies)
+    folded = {(one.approach, one.split_method, _task(one, judged)): one for one in crossvals}
+    found = []
+    for approach, task in sorted({(key[0], key[2]) for key in (*judged, *folded)}):
+        tests = [judged.get((approach, method, task)) for method in SPLITS]
+        folds = [folded.get((approach, method, task)) for method in SPLITS]
+        known = [accuracies.photos.named(row.photos) for row in tests if row]
+        names = [*(one.dataset for one in folds if one), *(one.dataset for one in known if one)]
+        dataset = next(filter(None, names), "")
+        stratified, grouped = map(_judged, tests, folds)
         found.append(
             ApproachRow(
                 approach=approach,
-                split_method=method,
-                variant=row.variant if row else "",
-                runtime=row.runtime if row else "",
-                test_photos=row.test_photos if row else 0,
-                test=row.f1 if row else None,
-                crossval=folds.scores if folds else None,
-                original=original_of(approach, dataset) if method == "stratified" else None,
+                classes=len(task[0]),
+                dataset=dataset,
+                refit=any(accuracies.refitted(row) for row in tests if row),
+                stratified=stratified,
+                grouped=grouped,
+                original=original_of(approach, dataset),
             )
         )
     return tuple(found)
+
+
+def _task(one: CrossvalRow, judged: dict[tuple[str, str, _Task], VariantRow]) -> _Task:
+    """Return the task of a cross-validation, that of test photos of an untold dataset too."""
+    task = (one.labels, one.dataset_fingerprint)
+    tested = {key[2] for key in judged if key[0] == one.approach}
+    untold = (one.labels, "")
+    return untold if task not in tested and untold in tested else task
+
+
+def _judged(row: VariantRow | None, folds: CrossvalRow | None) -> JudgedApproach | None:
+    if row is None and folds is None:
+        return None
+    return JudgedApproach(
+        variant=row.variant if row else "",
+        runtime=row.runtime if row else "",
+        test_photos=row.test_photos if row else 0,
+        test=row.f1 if row else None,
+        crossval=folds.scores if folds else None,
+    )
 
 
 def approach_table(rows: Sequence[ApproachRow]) -> Table | None:
     """Return the approaches; columns that would be empty throughout are left out."""
     if not rows:
         return None
-    headers: list[str] = ["approach", "split"]
-    cells = [[row.approach, row.split_method] for row in rows]
-    parts: tuple[tuple[tuple[str, ...], list[tuple[str, ...]]], ...] = (
-        (TEST_HEADERS, [_test_cells(row.test) for row in rows]),
-        (FOLD_HEADERS, [_fold_cells(row.crossval) for row in rows]),
-        (ORIGINAL_HEADERS, [_original_cells(row.original) for row in rows]),
-    )
-    for names, columns in parts:
+    headers: list[str] = ["approach", "classes"]
+    cells = [[row.approach, str(row.classes) if row.classes else ABSENT] for row in rows]
+    words = 2
+    if any(row.refit for row in rows):
+        headers.append("trained on")
+        words += 1
+        for line, row in zip(cells, rows, strict=True):
+            line.append(REFIT if row.refit else TRAINED)
+    for names, columns in _columns(rows):
         if any(columns):
             headers += names
-            for line, found in zip(cells, columns, strict=True):
-                line += found or (ABSENT,) * len(names)
+            for line, texts in zip(cells, columns, strict=True):
+                line += texts or (ABSENT,) * len(names)
     return Table(
         caption="Approaches",
         headers=tuple(headers),
         rows=tuple(tuple(line) for line in cells),
-        words=2,
+        words=words,
+        note=APPROACHES + (ORIGINAL if any("original" in name for name in headers) else ""),
     )
 
 
-def approach_sentence(rows: Sequence[ApproachRow]) -> str:
-    """Return what the table's columns mean."""
-    return APPROACHES + (ORIGINAL if any(row.original for row in rows) else "")
-
-
-def _last(method: str) -> tuple[bool, str]:
-    return method != "stratified", method
+def _columns(rows: Sequence[ApproachRow]) -> list[_Cells]:
+    """Return groups of columns: what is compared with the original stands beside it."""
+    found: list[_Cells] = []
+    for method in SPLITS:
+        ours = [row.under(method) for row in rows]
+        theirs = [
+            row.original if method == "stratified" and row.stratified else None for row in rows
+        ]
+        found += [
+            (
+                (f"{method} test: weighted F1 [95 %]", "accuracy", "macro F1"),
+                [_test_cells(one.test) for one in ours],
+            ),
+            (("the original: F1",), [_reported(one.f1 if one else None) for one in theirs]),
+            (
+                (f"{method} folds: weighted F1", "out of fold [95 %]"),
+                [_fold_cells(one.crossval) for one in ours],
+            ),
+            (
+                ("the original: 5 folds",),
+                [_reported(one.five_fold_f1 if one else None) for one in theirs],
+            ),
+        ]
+    for method in SPLITS:
+        names = (f"{method} test: top 3", "calibration error")
+        found.append((names, [_sure_cells(row.under(method).test) for row in rows]))
+    return found
 
 
 def _test_cells(score: Scores | None) -> tuple[str, ...]:
-    if score is None:
+    return (as_f1(score), as_share(score.accuracy), as_share(score.macro_f1)) if score else ()
+
+
+def _sure_cells(score: Scores | None) -> tuple[str, ...]:
+    if score is None or score.top3_accuracy is None:
         return ()
-    return (
-        as_f1(score),
-        as_share(score.accuracy),
-        as_share(score.macro_f1),
-        as_share(score.top3_accuracy),
-        as_share(score.calibration_error),
-    )
+    return as_share(score.top3_accuracy), as_share(score.calibration_error)
 
 
 def _fold_cells(folds: FoldScores | None) -> tuple[str, ...]:
     return (as_spread(folds.mean, folds.deviation), as_f1(folds.pooled)) if folds else ()
 
 
-def _original_cells(original: Original | None) -> tuple[str, ...]:
-    return (as_share(original.f1), as_share(original.five_fold_f1)) if original else ()
+def _reported(value: float | None) -> tuple[str, ...]:
+    """Return a figure of the original with the two digits that it gave."""
+    return () if value is None else (f"{value:.2f}",)

@@ -1,17 +1,22 @@
 """The pictures of a report: Vega-Lite, drawn as PNG here and by the browser in the page.
 
-A picture holds the times of one machine, one split and one number of threads. Where several
-stand side by side they share the F1 axis, never the latency axis of another machine.
+A picture holds what one set of photos judged and one machine timed on one number of threads.
+Where several stand side by side, those of the same classes and photos share the F1 axis, and none
+has the latency axis of another machine.
 Altair and vl-convert are imported inside: they take a second. Both work without a network.
 """
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
 from typing import Any
 
 from bench.report_format import as_f1, as_factor, as_megabytes, as_ms, as_points
 from bench.report_tables import VariantRow, filter_tags
+from train.errors import ArtifactError
+from train.storage import cache_folder, write_text
 
 Chart = dict[str, Any]  # a Vega-Lite specification
 PANEL_WIDTH = 460  # of one picture in a PNG; in the page a picture is as wide as its column
@@ -69,13 +74,18 @@ def drawable(rows: Sequence[VariantRow]) -> list[VariantRow]:
 
 
 def latency_chart(
-    rows: Sequence[VariantRow], everywhere: Sequence[VariantRow], colours: Chart, title: str
+    rows: Sequence[VariantRow],
+    sharing: Sequence[VariantRow],
+    everywhere: Sequence[VariantRow],
+    colours: Chart,
+    title: str,
 ) -> Chart:
-    """Return F1 against latency for rows of one split, machine and number of threads.
+    """Return F1 against latency for rows of one split, set of photos, machine and threads.
 
     Args:
         rows: what to draw, all with F1 and latency.
-        everywhere: the rows whose F1 axis and legends it shares.
+        sharing: the rows whose F1 axis it shares.
+        everywhere: the rows whose latency axis (on one machine) and legends it shares.
         colours: what ``colour_scale`` gave.
         title: what it is of; also its description for screen readers.
     """
@@ -83,20 +93,22 @@ def latency_chart(
 
     points = [_point(row) for row in rows]
     scale = _latency_scale([row for row in everywhere if row.environment == rows[0].environment])
-    front = _front(rows, bottom=_f1_scale(everywhere)["domain"][0], end=scale["domain"][1])
+    f1_scale = _f1_scale(sharing)
+    front = _front(rows, bottom=f1_scale["domain"][0], end=scale["domain"][1])
     x = alt.X("median_ms:Q", title="latency of one call, ms", scale=alt.Scale(**scale))
-    y = alt.Y("f1:Q", title="weighted F1, test", scale=alt.Scale(**_f1_scale(everywhere)))
+    y = alt.Y("f1:Q", title="weighted F1, test", scale=alt.Scale(**f1_scale))
     # Named, so that all layers share them and the page can filter them; a name of its own for each
     # picture, so that several can be drawn into one.
     mark = hashlib.sha256(title.encode()).hexdigest()[:8]
     datasets = {f"points-{mark}": points, f"front-{mark}": front}
     base = alt.Chart(alt.NamedData(f"points-{mark}")).encode(x=x, y=y)
+    rules = base.mark_rule(color=MUTED, opacity=0.75)
     layers = [
         alt.Chart(alt.NamedData(f"front-{mark}"))
         .mark_line(interpolate="step-after", strokeDash=[5, 4], color=MUTED, strokeWidth=1.5)
         .encode(x=x, y=y),
-        base.mark_rule(color=MUTED, opacity=0.75).encode(y="low:Q", y2="high:Q"),
-        base.mark_rule(color=MUTED, opacity=0.75).encode(x="p10_ms:Q", x2="p90_ms:Q"),
+        rules.encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        rules.encode(x=alt.X("p10_ms:Q"), x2=alt.X2("p90_ms:Q")),
         _marks(base, everywhere, colours),
     ]
     chart = alt.layer(*layers).properties(description=title, height=PANEL_HEIGHT)
@@ -131,16 +143,26 @@ def draw_png(charts: Sequence[Chart], caption: str) -> bytes:
     scale = 1 if max(map(len, datasets.values()), default=0) > MANY_MARKS else 2
     drawn = vl_convert.vegalite_to_png(spec, vl_version=vega_lite_version(), scale=scale)
     smaller = io.BytesIO()
-    Image.open(io.BytesIO(drawn)).convert("RGB").save(smaller, format="PNG", optimize=True)
+    Image.open(io.BytesIO(drawn)).convert("RGB").save(smaller, format="PNG", compress_level=6)
     return smaller.getvalue()
 
 
 def chart_scripts() -> str:
-    """Return the JavaScript that draws charts in a browser without a network."""
+    """Return the JavaScript that draws charts in a browser without a network.
+
+    Bundling it takes two seconds, so it is kept in the user's cache, where that can be written.
+    """
     import vl_convert
 
+    bundler = f"vl-convert-{metadata.version('vl-convert-python')}"
+    path = cache_folder() / "charts" / f"vega-lite-{vega_lite_version()}-{bundler}.js"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return path.read_text(encoding="utf-8")
     bundle: Callable[..., str] = vl_convert.javascript_bundle  # its stub demands a snippet
-    return bundle(vl_version=vega_lite_version())
+    script = bundle(vl_version=vega_lite_version())
+    with contextlib.suppress(ArtifactError):
+        write_text(path, script)
+    return script
 
 
 def vega_lite_version() -> str:
@@ -154,10 +176,11 @@ def _marks(base: Any, everywhere: Sequence[VariantRow], colours: Chart) -> Any:
     import altair as alt
 
     runtimes = sorted({row.runtime for row in everywhere})
+    names = alt.Legend(values=sorted({row.network for row in everywhere}))
     shapes = [SHAPES[index % len(SHAPES)] for index in range(len(runtimes))]
     return base.mark_point(filled=False, strokeWidth=2, opacity=1).encode(
-        color=alt.Color("network:N", title="network", scale=alt.Scale(**colours)),
-        fill=alt.Fill("network:N", title="network", scale=alt.Scale(**colours)),
+        color=alt.Color("network:N", title="network", scale=alt.Scale(**colours), legend=names),
+        fill=alt.Fill("network:N", title="network", scale=alt.Scale(**colours), legend=names),
         shape=alt.Shape(
             "runtime:N", title="runtime", scale=alt.Scale(domain=runtimes, range=shapes)
         ),

@@ -17,14 +17,16 @@ from bench.scores import Difference
 
 MARGIN = 0.01  # one point of weighted F1
 SHOWN_RIVALS = 3
+ALONE = "Nothing else was timed and judged on these validation photos: there was nothing to choose."
 Outcome = Literal["chosen", "undecided", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The answer to one goal for one split on one machine.
+    """The answer to one goal for one split and set of photos on one machine.
 
     Attributes:
+        photos: key of the ``Photos`` that judge its variants; empty where no record tells them.
         goal: what was asked for.
         outcome: ``chosen``; ``undecided``: another variant may serve the goal better, and the
             photos cannot tell; ``none``: nothing to choose from.
@@ -47,6 +49,7 @@ class Choice:
     change: Difference | None = None
     rivals: tuple[VariantRow, ...] = ()
     reasons: tuple[str, ...] = ()
+    photos: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,7 @@ class _Candidate:
 def choose(
     rows: Sequence[VariantRow], accuracies: Accuracies, *, under_ms: float | None = None
 ) -> tuple[Choice, ...]:
-    """Return one choice a goal for each split, machine and number of threads that was timed.
+    """Return one choice a goal for each split, set of photos, machine and number of threads.
 
     Args:
         rows: what was measured.
@@ -66,17 +69,19 @@ def choose(
         under_ms: asks for the most accurate variant of a median under so many ms too.
     """
     choices: list[Choice] = []
-    for condition, members in by_condition(rows).items():
-        timed = [row for row in members if row.median_ms is not None]
-        if not timed:
-            continue
-        groups = _same_photos(timed, accuracies)
+    timed = [row for row in rows if row.median_ms is not None]
+    for condition, members in by_condition(timed).items():
+        here = [row for row in timed if row.setting == members[0].setting]
+        strangers = [row for row in here if not row.photos and members[0].photos]
+        if not members[0].photos and any(row.photos for row in here):
+            continue  # they stand as strangers beside the choices of the others
+        groups = _same_photos(members, accuracies)
         judged = {id(row) for group in groups for row in group}
-        out = _left_out([row for row in timed if id(row) not in judged], accuracies)
+        out = [row for row in (*members, *strangers) if id(row) not in judged]
         for group in groups:
-            choices += _choices(group, accuracies, under_ms, out)
+            choices += _choices(group, accuracies, under_ms, _left_out(out, accuracies))
         if not groups:
-            choices.append(_no_choice(condition, out))
+            choices.append(_no_choice(condition, _left_out(out, accuracies)))
     return tuple(choices)
 
 
@@ -110,9 +115,10 @@ def _left_out(rows: Sequence[VariantRow], accuracies: Accuracies) -> tuple[str, 
 
 
 def _no_choice(condition: Condition, reasons: tuple[str, ...]) -> Choice:
-    split_method, environment, threads = condition
+    split_method, photos, environment, threads = condition
     return Choice(
         split_method=split_method,
+        photos=photos,
         environment=environment,
         threads=threads,
         outcome="none",
@@ -157,6 +163,8 @@ def _least(
             f" and perhaps within it: {names}."
         )
     reasons = (*_reasons(goal, safe, best, rivals), *left_out)
+    if len(candidates) == 1:
+        reasons = (ALONE, _test_sentence(best), *left_out)
     return _choice(goal.words, safe, best, rivals, headline, reasons)
 
 
@@ -172,6 +180,7 @@ def _under(
         fastest = min(rows, key=speed)
         return Choice(
             split_method=fastest.split_method,
+            photos=fastest.photos,
             environment=fastest.environment,
             threads=fastest.threads,
             outcome="none",
@@ -209,6 +218,7 @@ def _choice(
 ) -> Choice:
     return Choice(
         split_method=safe.row.split_method,
+        photos=safe.row.photos,
         environment=safe.row.environment,
         threads=safe.row.threads,
         outcome="undecided" if rivals else "chosen",

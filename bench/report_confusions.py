@@ -36,16 +36,16 @@ def matrix_chart(labels: Sequence[str], matrix: Sequence[Sequence[int]], title: 
         x=alt.X("prediction:N", title="predicted", axis=alt.Axis(labelAngle=-50), **axis),
         y=alt.Y("truth:N", title="true class", **axis),
         tooltip=[
-            "truth:N",
-            "prediction:N",
-            "photos:Q",
+            alt.Tooltip("truth:N"),
+            alt.Tooltip("prediction:N"),
+            alt.Tooltip("photos:Q"),
             alt.Tooltip("share:Q", format=".1%", title="of the true class"),
         ],
     )
     depth = alt.Opacity("share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.08, 1]))
     layers = [
         base.mark_rect(color=COLOURS[0]).encode(opacity=depth),
-        base.mark_text(fontSize=9).encode(text="photos:Q"),
+        base.mark_text(fontSize=9).encode(text=alt.Text("photos:Q")),
     ]
     height = max(_CELL * len(labels), 120)
     return finished(alt.layer(*layers).properties(description=title, height=height))

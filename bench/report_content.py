@@ -16,7 +16,6 @@ from bench.report_against import Against, compare_runs
 from bench.report_approaches import (
     ApproachRow,
     approach_rows,
-    approach_sentence,
     approach_table,
     judged_variants,
 )
@@ -27,6 +26,12 @@ from bench.report_charts import (
     latency_chart,
 )
 from bench.report_choice import Choice, choose
+from bench.report_complexity import (
+    ComplexityRow,
+    complexity_rows,
+    complexity_table,
+    input_sizes,
+)
 from bench.report_confusions import confusion_chart
 from bench.report_crossval import (
     ClassRow,
@@ -41,6 +46,8 @@ from bench.report_flips import Flips, build_flips
 from bench.report_layers import LayersOf, build_layers
 from bench.report_layout import Table
 from bench.report_ledger import LedgerSection, build_ledgers, ledger_section
+from bench.report_photos import Photos, PhotoSets
+from bench.report_recipes import RecipeRow, recipe_rows, recipe_tables
 from bench.report_sections import (
     comparison_table,
     evidence_tables,
@@ -56,6 +63,7 @@ from bench.report_sentences import (
     split_sentence,
     weights_sentences,
 )
+from bench.report_sizes import size_curves
 from bench.report_tables import Accuracies, VariantRow, build_rows, by_condition, filter_tags
 
 FILTERS = ("network", "technique", "runtime", "precision")
@@ -87,13 +95,16 @@ class Report:
 
     Attributes:
         machines: the processors that times were taken on.
-        approaches: the approaches, one for each split.
+        approaches: the approaches, one for each set of classes and photos.
+        photos: the sets of classes and photos that rows and choices name by their keys.
+        complexity: what each network costs to run.
+        recipes: trainings of one network in several ways.
         crossvals: the cross-validations.
         classes: every class as every approach recognised it.
-        pictures: F1 against latency, one for each split, machine and number of threads.
+        pictures: F1 against latency, one for each split, set of photos, machine and threads.
+        size_curves: F1 against MACCs of networks at three sizes or more.
         confusions: confusion matrices, one for each cross-validation.
         curves: learning curves, one for each split.
-        columns_mean: what the columns of the table of approaches mean.
         origins: which approaches began from random weights, and why.
         ledger: what each step to the chosen variants bought.
         layers: where the time of profiled variants goes.
@@ -110,8 +121,11 @@ class Report:
     command: str
     records: int
     machines: tuple[str, ...]
+    photos: tuple[Photos, ...]
     rows: tuple[VariantRow, ...]
     approaches: tuple[ApproachRow, ...]
+    complexity: tuple[ComplexityRow, ...]
+    recipes: tuple[RecipeRow, ...]
     crossvals: tuple[CrossvalRow, ...]
     classes: tuple[ClassRow, ...]
     choices: tuple[Choice, ...]
@@ -129,7 +143,9 @@ class Report:
     comparison: Table | None
     variants: tuple[Table, ...]
     approach_table: Table | None
-    columns_mean: str
+    complexity_table: Table | None
+    size_curves: tuple[Chart, ...]
+    recipe_tables: tuple[Table, ...]
     crossval_table: Table | None
     class_tables: tuple[Table, ...]
     trainings: Table
@@ -154,8 +170,10 @@ def build_report(
     accuracies = Accuracies(records)
     rows = build_rows(records, accuracies)
     crossvals = crossval_rows(records)
-    approaches = approach_rows(rows, crossvals, records)
-    classes = class_rows(list(judged_variants(rows).values()), accuracies, records)
+    approaches = approach_rows(rows, crossvals, accuracies)
+    classes = class_rows(list(judged_variants(rows, accuracies).values()), accuracies, records)
+    complexity = complexity_rows(records, accuracies.photos)
+    recipes = recipe_rows(records, rows, accuracies)
     choices = choose(rows, accuracies, under_ms=extras.under_ms)
     known = {one.environment: one for one in of_kind(records, EnvironmentRecord)}
     trainings = of_kind(records, TrainingRecord)
@@ -168,12 +186,15 @@ def build_report(
         command=command,
         records=len(records),
         machines=tuple(machine_name(environment, known) for environment in timed),
+        photos=accuracies.photos.sets,
         rows=rows,
         approaches=approaches,
+        complexity=complexity,
+        recipes=recipes,
         crossvals=crossvals,
         classes=classes,
         choices=choices,
-        choice_names=tuple(_choice_name(choice, known) for choice in choices),
+        choice_names=tuple(_choice_name(choice, accuracies.photos, known) for choice in choices),
         ledger=ledger_section(build_ledgers(rows, choices, accuracies)),
         layers=build_layers(records, choices),
         flips=build_flips(records, accuracies, rows, choices, extras.photos),
@@ -184,14 +205,16 @@ def build_report(
         ),
         filters=_filters(drawable(rows)),
         unseen=_unseen(records),
-        pictures=_pictures(rows, colours, known),
+        pictures=_pictures(rows, colours, accuracies.photos, known),
         curves=_curves(trainings, colours),
         confusions=tuple(confusion_chart(row) for row in crossvals),
-        splits=split_sentence(rows),
-        comparison=comparison_table(rows),
-        variants=variant_tables(rows, known),
+        splits=split_sentence(rows, records),
+        comparison=comparison_table(rows, accuracies.photos),
+        variants=variant_tables(rows, accuracies.photos, known),
         approach_table=approach_table(approaches),
-        columns_mean=approach_sentence(approaches),
+        complexity_table=complexity_table(complexity),
+        size_curves=size_curves(rows, accuracies.photos, input_sizes(records), colours),
+        recipe_tables=recipe_tables(recipes, accuracies),
         crossval_table=crossval_table(crossvals),
         class_tables=class_tables(classes),
         trainings=training_table(trainings),
@@ -204,11 +227,12 @@ def build_report(
     )
 
 
-def _choice_name(choice: Choice, known: dict[str, EnvironmentRecord]) -> str:
-    machine = machine_name(choice.environment, known)
-    threads = f"{choice.threads} thread{'' if choice.threads == 1 else 's'}"
+def _choice_name(choice: Choice, photos: PhotoSets, known: dict[str, EnvironmentRecord]) -> str:
     goal = f"{choice.goal[:1].upper()}{choice.goal[1:]}"
-    return f"{goal}: {choice.split_method} split, {machine}, {threads}"
+    threads = f"{choice.threads} thread{'' if choice.threads == 1 else 's'}"
+    where = (f"{choice.split_method} split", photos.name(choice.photos))
+    machine = machine_name(choice.environment, known)
+    return f"{goal}: {', '.join(filter(None, (*where, machine, threads)))}"
 
 
 def _filters(rows: Sequence[VariantRow]) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -227,13 +251,20 @@ def _unseen(records: Sequence[Record]) -> tuple[str, ...]:
 
 
 def _pictures(
-    rows: Sequence[VariantRow], colours: Chart, known: dict[str, EnvironmentRecord]
+    rows: Sequence[VariantRow],
+    colours: Chart,
+    photos: PhotoSets,
+    known: dict[str, EnvironmentRecord],
 ) -> tuple[Chart, ...]:
+    """Return F1 against latency; pictures of one task share their axis of F1, others do not."""
     drawn = drawable(rows)
     charts: list[Chart] = []
-    for (split_method, *_), members in by_condition(drawn).items():
-        title = f"{split_method} split, {condition_name(members[0], known)}"
-        charts.append(latency_chart(members, drawn, colours, title))
+    for (split_method, key, *_), members in by_condition(drawn).items():
+        task = photos.task_of(key)
+        shared = [row for row in drawn if photos.task_of(row.photos) == task]
+        where = (f"{split_method} split", photos.name(key), condition_name(members[0], known))
+        title = ", ".join(filter(None, where))
+        charts.append(latency_chart(members, shared, drawn, colours, title))
     return tuple(charts)
 
 

@@ -31,6 +31,7 @@ class CrossvalRow:
     approach: str
     split_method: str
     dataset: str
+    dataset_fingerprint: str
     weights_source: str
     weights_coverage: float
     photos: int
@@ -55,12 +56,16 @@ class ClassRow:
 
     Attributes:
         judged_on: ``test`` or ``out of fold``.
+        classes: how many the approach tells apart.
+        dataset_fingerprint: of the photos; empty where no record tells it.
         photos: photos of the class among those judged.
     """
 
     judged_on: str
     split_method: str
     approach: str
+    classes: int
+    dataset_fingerprint: str
     label: str
     photos: int
     precision: float
@@ -75,6 +80,7 @@ def crossval_rows(records: Sequence[Record]) -> tuple[CrossvalRow, ...]:
             approach=one.approach,
             split_method=one.split_method,
             dataset=one.dataset,
+            dataset_fingerprint=one.dataset_fingerprint,
             weights_source=one.weights_source,
             weights_coverage=one.weights_coverage,
             photos=len(one.photo_ids),
@@ -109,48 +115,57 @@ def class_rows(
     """Return every class as every approach recognised it, on test photos and out of fold.
 
     Args:
-        rows: the variants whose test photos are to count, at most one an approach and split.
+        rows: the variants whose test photos are to count, one an approach, split and task.
         accuracies: their predictions.
         records: holds the cross-validations; of several of one approach the latest counts.
     """
-    judged: dict[tuple[str, str, str], Predicted] = {}
+    judged: dict[tuple[str, str, str, str, tuple[str, ...]], Predicted] = {}
     for row in rows:
         record = accuracies.of(row, "test")
         if record:
-            judged["test", row.split_method, row.network] = record
+            _, fingerprint = accuracies.photos.task_of(row.photos)
+            judged["test", row.split_method, row.network, fingerprint, record.labels] = record
     for one in _latest(records):
-        judged["out of fold", one.split_method, one.approach] = one
+        key = ("out of fold", one.split_method, one.approach, one.dataset_fingerprint, one.labels)
+        judged[key] = one
     return tuple(
         ClassRow(
             judged_on=where,
             split_method=method,
             approach=approach,
+            classes=len(labels),
+            dataset_fingerprint=fingerprint,
             label=label,
             photos=score.photos,
             precision=score.precision,
             recall=score.recall,
             f1=score.f1,
         )
-        for (where, method, approach), record in judged.items()
-        for label, score in zip(record.labels, classes_of(record), strict=True)
+        for (where, method, approach, fingerprint, labels), record in judged.items()
+        for label, score in zip(labels, classes_of(record), strict=True)
     )
 
 
 def class_tables(rows: Sequence[ClassRow]) -> tuple[Table, ...]:
     """Return the F1 of each class, approaches side by side where they know the same classes."""
-    approaches: dict[tuple[str, str, str], list[ClassRow]] = {}
+    approaches: dict[tuple[str, str, str, int, str], list[ClassRow]] = {}
     for row in rows:
-        approaches.setdefault((row.judged_on, row.split_method, row.approach), []).append(row)
+        key = (
+            row.judged_on, row.split_method, row.approach, row.classes, row.dataset_fingerprint,
+        )  # fmt: skip
+        approaches.setdefault(key, []).append(row)
     groups: dict[tuple[object, ...], list[list[ClassRow]]] = {}
-    for (where, method, _), classes in sorted(approaches.items(), key=_class_order):
+    for (where, method, *_), classes in sorted(approaches.items(), key=_class_order):
         photos = tuple((row.label, row.photos) for row in classes)
         groups.setdefault((where, method, photos), []).append(classes)
     return tuple(_class_table(columns) for columns in groups.values())
 
 
-def _class_order(found: tuple[tuple[str, str, str], list[ClassRow]]) -> tuple[object, ...]:
-    (where, method, approach), _ = found
-    return where != "test", method != "stratified", approach
+def _class_order(
+    found: tuple[tuple[str, str, str, int, str], list[ClassRow]],
+) -> tuple[object, ...]:
+    where, method, approach, classes, fingerprint = found[0]
+    return where != "test", method != "stratified", approach, classes, fingerprint
 
 
 def _class_table(columns: Sequence[Sequence[ClassRow]]) -> Table:

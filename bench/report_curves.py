@@ -58,10 +58,10 @@ def _by_epoch(points: list[dict[str, object]], colours: Chart, measured: str) ->
         ),
         y=alt.Y("value:Q", title=measured, scale=alt.Scale(zero=False, nice=True)),
         color=alt.Color("approach:N", title="approach", scale=alt.Scale(**colours)),
-        detail="training:N",
+        detail=alt.Detail("training:N"),
         tooltip=[
-            "approach:N",
-            "epoch:Q",
+            alt.Tooltip("approach:N"),
+            alt.Tooltip("epoch:Q"),
             alt.Tooltip("value:Q", title=measured, format=".3f"),
         ],
     )

@@ -4,42 +4,31 @@ Records name operators by the layers that they were made from; operators of seve
 were made from the same layers stand in one row.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.layers import LayerRow, RowTime, join_layers
+from bench.layer_verdict import row_sentence
+from bench.layers import LayerRow, RowTime, join_layers, known_layers, peak_of
 from bench.record import CostRecord, LayerTimesRecord, PeakRecord, Record, VerdictRecord, of_kind
-from bench.report_charts import COLOURS, Chart, finished
+from bench.report_charts import Chart
 from bench.report_choice import Choice
-from bench.report_format import ABSENT, listed
+from bench.report_format import ABSENT, as_millions, listed
+from bench.report_layer_charts import Lines, layer_charts
 from bench.report_layout import Table
 from train.errors import UsageError
 from train.variant import parse_variant
 
 MEANING = (
     "Medians of profiled calls, what profiling itself costs taken off. Layers that a runtime"
-    " computes in one operator share a row. Costly: a tenth of the call or more. Slower than float:"
-    " the float variant takes less there, on the same runtime and machine, by more than a tenth."
-    " MACCs and errors of single layers are in no record: threadlite cost NETWORK --layers counts"
-    " the former."
+    " computes in one operator share a row. Of peak: MACCs a second as a share of this machine's"
+    " fastest matrix product in the same numbers, which depthwise convolutions cannot reach. SQNR:"
+    " the float model's values over the differences from them, in decibels, at the layer's output,"
+    " with what all layers before it have added; 20 dB is a tenth, 40 a hundredth. Marked (◀) is"
+    " what takes a tenth of the call or more for a third of that share of the MACCs or less, or a"
+    " tenth more than in float on the same runtime and machine."
 )
-COSTLY = 0.1  # of the time in all operators
-WORTH_NAMING = 0.01  # of the same: what takes less explains nothing
-SLOWER = 1.1
 MOST = 6  # variants shown
-_SHORTEST = 3  # letters that still name something
 BRIEF = 12  # layers in the Markdown table
-_ROW_HEIGHT, _LABEL_HEIGHT = 9, 13  # pixels of a bar and of a layer's name
-
-
-@dataclass(frozen=True, kw_only=True)
-class NamedLayer:
-    """A layer as its name in a file tells it: nothing else of it is known."""
-
-    name: str
-    kind: str = ""
-    maccs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +37,14 @@ class LayersOf:
 
     Attributes:
         name: the variant, its split and threads.
-        chart: a bar a layer and runtime.
+        charts: time, MACCs and error, a bar a layer and runtime.
         table: every layer, in order of execution.
         brief: the costliest ones.
         sentences: totals, culprits, and the verdict on the variant.
     """
 
     name: str
-    chart: Chart
+    charts: tuple[Chart, ...]
     table: Table
     brief: Table
     sentences: tuple[str, ...]
@@ -81,15 +70,14 @@ def _layers_of(
 ) -> LayersOf:
     floats = [_float_of(one, everything) for one in group]
     told = [*group, *(one for one in floats if one)]
-    names = dict.fromkeys(
-        name for one in told for operator in one.operators for name in _layer_names(operator)
-    )
-    # Joining reads precisions out of names for the sake of peaks, of which none is given here.
-    unnamed = [one.model_copy(update={"variant": "net.float.tflite"}) for one in told]
-    rows = join_layers([NamedLayer(name=name) for name in names], unnamed)
+    rows = join_layers(known_layers(told), told, of_kind(records, PeakRecord))
+    total = sum(row.maccs for row in rows)
     places = iter(range(len(group), len(told)))
     beside = [next(places) if one else None for one in floats]
-    lines = [(row, _marks(row, group, beside)) for row in rows]
+    lines = [
+        (row, tuple(row_sentence(row, i, total, beside=place) for i, place in enumerate(beside)))
+        for row in rows
+    ]
     lines = [
         (row, marks)
         for row, marks in lines
@@ -102,7 +90,7 @@ def _layers_of(
     )
     return LayersOf(
         name=name,
-        chart=_chart(lines, group, name),
+        charts=layer_charts(lines, group, name),
         table=_table(lines, group, f"Layers of {name}"),
         brief=_table(costliest[:BRIEF], group, f"Costliest layers of {name}"),
         sentences=tuple(_sentences(lines, group, records)),
@@ -133,68 +121,45 @@ def _float_of(
     return None
 
 
-def _layer_names(operator: object) -> list[str]:
-    """Return the layers in an operator's sources: ``network/layer/Conv2D`` speaks of ``layer``."""
-    sources: Sequence[str] = getattr(operator, "sources", ())
-    parts = [source.split("/") for source in sources]
-    return ["/".join(path[1:-1]) for path in parts if len(path) > 2]
-
-
-def _marks(
-    row: LayerRow, group: Sequence[LayerTimesRecord], beside: Sequence[int | None]
-) -> tuple[str, ...]:
-    """Return what is to be said of a row on each runtime, empty where nothing is."""
-    found = []
-    for number, place in enumerate(beside):
-        mine = row.times[number]
-        says = []
-        if mine.share >= COSTLY:
-            says.append("costly")
-        if place is not None and mine.share >= WORTH_NAMING:
-            before = row.times[place].median_us
-            if mine.median_us > SLOWER * before:
-                says.append(f"slower than float ({before:.0f} µs)")
-        found.append(", ".join(says))
-    return tuple(found)
-
-
-def _called(row: LayerRow) -> str:
-    """Return the row's layers, or its operators where it was made from none."""
-    if row.layers:
-        return ", ".join(row.layers)
-    kinds = [one.operator or one.name for time in row.times for one in time.operators]
-    return f"({', '.join(dict.fromkeys(kinds))})"
-
-
-def _short(row: LayerRow) -> str:
-    """Return what the names of a row's layers begin with alike, else all of them."""
-    letters = itertools.takewhile(lambda each: len(set(each)) == 1, zip(*row.layers, strict=False))
-    alike = "".join(each[0] for each in letters).rstrip("_-/")
-    return alike if len(row.layers) > 1 and len(alike) > _SHORTEST else _called(row)
-
-
-def _table(
-    lines: Sequence[tuple[LayerRow, tuple[str, ...]]],
-    group: Sequence[LayerTimesRecord],
-    caption: str,
-) -> Table:
+def _table(lines: Lines, group: Sequence[LayerTimesRecord], caption: str) -> Table:
+    """Return every row, with a column only for what was measured of one of them."""
+    times = [[row.times[number] for row, _ in lines] for number in range(len(group))]
+    peaks = [any(time.peak_share is not None for time in each) for each in times]
+    errors = [any(time.sqnr_db is not None for time in each) for each in times]
+    counted = any(row.maccs for row, _ in lines)
     headers = ["layer"]
     for one in group:
         headers += [f"{one.runtime}: operators", f"{one.runtime}: marked"]
-    for one in group:
+    headers += ["MACCs, 10⁶"] * counted
+    for one, peak, error in zip(group, peaks, errors, strict=True):
         headers += [f"{one.runtime}, µs", "share"]
+        headers += ["of peak"] * peak + ["SQNR, dB"] * error
     cells = []
     for row, marks in lines:
-        words = [_called(row)]
-        numbers: list[str] = []
-        for number, _ in enumerate(group):
+        words = [row.called]
+        numbers = [_maccs(row)] * counted
+        for number, (peak, error) in enumerate(zip(peaks, errors, strict=True)):
             time = row.times[number]
             words += [_operators(time), marks[number]]
             numbers += _figures(time)
+            numbers += [_share(time.peak_share)] * peak + [_decibels(time.sqnr_db)] * error
         cells.append((*words, *numbers))
     return Table(
         caption=caption, headers=tuple(headers), rows=tuple(cells), words=1 + 2 * len(group)
     )
+
+
+def _maccs(row: LayerRow) -> str:
+    """Return the MACCs of a row's counted layers; ``n/a`` where none of them is."""
+    return ABSENT if len(row.uncounted) == len(row.layers) else as_millions(row.maccs)
+
+
+def _share(value: float | None) -> str:
+    return ABSENT if value is None else f"{100 * value:.1f} %"
+
+
+def _decibels(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.1f}"
 
 
 def _operators(time: RowTime) -> str:
@@ -204,60 +169,18 @@ def _operators(time: RowTime) -> str:
 def _figures(time: RowTime) -> list[str]:
     if not time.operators:
         return [ABSENT, ABSENT]
-    return [f"{time.median_us:.1f}", f"{100 * time.share:.1f} %"]
-
-
-def _chart(
-    lines: Sequence[tuple[LayerRow, tuple[str, ...]]],
-    group: Sequence[LayerTimesRecord],
-    title: str,
-) -> Chart:
-    import altair as alt
-
-    runtimes = [one.runtime for one in group]
-    points = [
-        {
-            "layer": f"{position + 1} {_short(row)}",
-            "layers": _called(row),
-            "runtime": runtimes[number],
-            "us": round(row.times[number].median_us, 2),
-            "share": round(row.times[number].share, 4),
-            "mark": marks[number],
-        }
-        for position, (row, marks) in enumerate(lines)
-        for number in range(len(group))
-    ]
-    order = list(dict.fromkeys(str(point["layer"]) for point in points))
-    colours = list(itertools.islice(itertools.cycle(COLOURS), len(runtimes)))
-    base = alt.Chart(alt.Data(values=points)).encode(
-        y=alt.Y("layer:N", title=None, sort=order, axis=alt.Axis(labelLimit=190)),
-        yOffset=alt.YOffset("runtime:N", sort=runtimes),
-        x=alt.X("us:Q", title="time in one call, µs"),
-        tooltip=[
-            alt.Tooltip("layers:N"), alt.Tooltip("runtime:N"), alt.Tooltip("us:Q", title="µs"),
-            alt.Tooltip("share:Q", format=".1%"), alt.Tooltip("mark:N", title="marked"),
-        ],
-    )  # fmt: skip
-    colour = alt.Color(
-        "runtime:N", title="runtime", scale=alt.Scale(domain=runtimes, range=colours)
-    )
-    marked = base.transform_filter("indexof(datum.mark, 'slower') >= 0")
-    layers = [base.mark_bar().encode(color=colour)]
-    if any("slower" in str(point["mark"]) for point in points):
-        layers.append(marked.mark_text(align="left", dx=4, fontSize=10, text="◀ slower than float"))
-    height = max(120, _ROW_HEIGHT * len(points), _LABEL_HEIGHT * len(lines))
-    return finished(alt.layer(*layers).properties(description=f"Layers of {title}", height=height))
+    return [f"{time.median_us:.1f}", _share(time.share)]
 
 
 def _sentences(
-    lines: Sequence[tuple[LayerRow, tuple[str, ...]]],
+    lines: Lines,
     group: Sequence[LayerTimesRecord],
     records: Sequence[Record],
 ) -> list[str]:
     found = []
     for number, one in enumerate(group):
         culprits = [
-            (row.times[number], f"{_called(row)} ({_figures(row.times[number])[1]})")
+            (row.times[number], f"{row.called} ({_share(row.times[number].share)})")
             for row, marks in lines
             if marks[number]
         ]
@@ -267,6 +190,12 @@ def _sentences(
             says += f"; marked are {listed([name for _, name in culprits], 5)}"
         found.append(f"{says}.{_peak_says(one, records)}")
         found += [f"{one.variant} on {one.runtime}: {warning}." for warning in one.warnings]
+    mixed = [row.called for row, _ in lines if row.many_to_many]
+    if mixed:
+        found.append(
+            f"Several layers run as several operators, and their times cannot be told apart, in:"
+            f" {listed(mixed, 3)}."
+        )
     verdicts = of_kind(records, VerdictRecord)
     subjects = {(one.variant, one.runtime, one.split_method) for one in group}
     for verdict in verdicts:
@@ -278,17 +207,14 @@ def _sentences(
 def _peak_says(one: LayerTimesRecord, records: Sequence[Record]) -> str:
     """Return how near the whole network comes to the machine's fastest matrix product."""
     maccs = {(cost.split_method, cost.variant): cost.maccs for cost in of_kind(records, CostRecord)}
-    counted = maccs.get((one.split_method, one.variant))
-    precision = "int8" if ".int8" in one.variant else "float"
-    for peak in of_kind(records, PeakRecord):
-        if (peak.environment, peak.runtime, peak.threads, peak.precision) != (
-            one.environment, one.runtime, one.threads, precision,
-        ):  # fmt: skip
-            continue
-        if counted and one.operators_us:
-            share = counted / (one.operators_us * 1e-6) / peak.maccs_per_second
-            return (
-                f" Its MACCs run at {100 * share:.0f} % of the speed of this machine's fastest"
-                f" {precision} matrix product."
-            )
-    return ""
+    counted = maccs.get(
+        (one.split_method, one.variant), sum(layer.maccs or 0 for layer in one.layers)
+    )
+    peak = peak_of(one, of_kind(records, PeakRecord))
+    if peak is None or not counted or not one.operators_us:
+        return ""
+    share = counted / (one.operators_us * 1e-6) / peak.maccs_per_second
+    return (
+        f" Its MACCs run at {100 * share:.0f} % of the speed of this machine's fastest"
+        f" {peak.precision} matrix product."
+    )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Table:
     """One table: a row has one text a header; the first ``words`` columns are not numbers.
 
-    Where there are ``tags``, one a row, they are what the page filters rows by.
+    Where there are ``tags``, one a row, they are what the page filters rows by. A ``note`` is what
+    a reader must know of the columns.
     """
 
     caption: str
@@ -15,3 +16,4 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     words: int = 1
     tags: tuple[tuple[str, ...], ...] = ()
+    note: str = ""

@@ -142,7 +142,7 @@ def _ledger(
 
 
 def _identity(row: VariantRow) -> tuple[object, ...]:
-    return row.condition, row.runtime, row.network_sha256, row.variant
+    return row.setting, row.runtime, row.network_sha256, row.variant
 
 
 def _cells(ledger: Ledger, step: LedgerStep) -> tuple[str, ...]:
@@ -226,9 +226,11 @@ def _bars(points: list[dict[str, object]], unit: str, title: str) -> Chart:
         legend=None,
     )
     start = alt.Y("start:Q", title=unit)
-    layers = [base.mark_bar(size=44).encode(y=start, y2="end:Q", color=colour)]
+    layers = [base.mark_bar(size=44).encode(y=start, y2=alt.Y2("end:Q"), color=colour)]
     if any("low" in point for point in points):
-        layers.append(base.mark_rule(color=MUTED).encode(y="low:Q", y2="high:Q"))
+        layers.append(base.mark_rule(color=MUTED).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")))
     beside = {"dx": 26, "align": "left"} if len(layers) > 1 else {"dy": -8}
-    layers.append(base.mark_text(fontSize=11, **beside).encode(y="top:Q", text="text:N"))
+    layers.append(
+        base.mark_text(fontSize=11, **beside).encode(y=alt.Y("top:Q"), text=alt.Text("text:N"))
+    )
     return finished(alt.layer(*layers).properties(description=title, height=_HEIGHT))

@@ -1,7 +1,9 @@
 """The scores of a report: each computed once, however many rows show it.
 
-They are those of ``bench.scores``, to the last bit of an interval: the same resamples of senders,
-of which a report keeps the F1 of each, so that a difference of two records is a subtraction.
+They are those of ``bench.scores``, but for rounding in the last bit: the same resamples of senders,
+of which a report keeps the F1 of each, so that a difference of two records is a subtraction. It has
+thousands of records to score, so the counts of all resamples are one matrix product, and intervals
+are cut out without ``np.quantile``, which takes longer to be called than to compute.
 """
 
 import functools
@@ -16,7 +18,6 @@ from bench.scores import Difference, Predicted, Scores, senders_of
 from train.metrics import (
     ClassScore,
     calibration_error,
-    interval_of,
     sender_draws,
     top_accuracy,
 )
@@ -66,7 +67,7 @@ def change_between(base: AccuracyRecord, other: AccuracyRecord) -> Difference | 
     if not same_photos(base, other):
         return None
     before, after = _resampled(_Once(base)), _resampled(_Once(other))
-    low, high = interval_of(after.f1s - before.f1s)
+    low, high = interval(after.f1s - before.f1s)
     value = after.scores.weighted_f1 - before.scores.weighted_f1
     return Difference(value=value, low=low, high=high)
 
@@ -105,7 +106,7 @@ def confusion_of(record: Predicted) -> tuple[tuple[int, ...], ...]:
 
 def classes_of(record: Predicted) -> tuple[ClassScore, ...]:
     """Return precision, recall and F1 of each of the record's labels, in their order."""
-    hits, predicted = (counts.sum(axis=0) for counts in _counts(record))
+    hits, predicted = np.split(_counts(record).sum(axis=0), 2)
     photos = np.bincount(record.truths, minlength=len(record.labels)).astype(np.float64)
     precision, recall = (hits / np.maximum(whole, 1.0) for whole in (predicted, photos))
     f1s = _of_classes(hits, predicted, photos)
@@ -118,25 +119,24 @@ def classes_of(record: Predicted) -> tuple[ClassScore, ...]:
 @functools.lru_cache(maxsize=16_384)
 def _resampled(once: _Once) -> _Resampled:
     record = once.record
-    hits, predicted = _counts(record)
-    support, drawn_support = _support(record.truths, senders_of(record), len(record.labels))
-    drawn = sender_draws(len(hits), resamples=RESAMPLES, seed=SEED)
-    drawn_hits = drawn @ hits
-    f1s = _weighted(drawn_hits, drawn @ predicted, drawn_support)
-    accuracies = drawn_hits.sum(axis=-1) / np.maximum(drawn_support.sum(axis=-1), 1.0)
-    low, accuracy_low, high, accuracy_high = np.quantile(
-        np.stack((f1s, accuracies)), (0.025, 0.975), axis=1
-    ).ravel()
-    hit, taken = hits.sum(axis=0), predicted.sum(axis=0)
+    classes = len(record.labels)
+    counts = _counts(record)
+    photos, drawn_photos, drawn_total = _support(record.truths, senders_of(record), classes)
+    drawn = sender_draws(len(counts), resamples=RESAMPLES, seed=SEED) @ counts
+    drawn_hits, drawn_predicted = drawn[:, :classes], drawn[:, classes:]
+    f1s = _weighted(drawn_hits, drawn_predicted, drawn_photos, drawn_total)
+    low, high = interval(f1s)
+    accuracy_low, accuracy_high = interval(np.einsum("rc->r", drawn_hits) / drawn_total)
+    hits, predicted = np.split(counts.sum(axis=0), 2)
     tops, confidences = record.top_classes, record.confidences
     scores = Scores(
-        weighted_f1=float(_weighted(hit, taken, support)),
+        weighted_f1=float(_weighted(hits, predicted, photos, photos.sum())),
         low=float(low),
         high=float(high),
-        accuracy=float(hit.sum() / support.sum()),
+        accuracy=float(hits.sum() / photos.sum()),
         accuracy_low=float(accuracy_low),
         accuracy_high=float(accuracy_high),
-        macro_f1=float(_of_classes(hit, taken, support)[support + taken > 0].mean()),
+        macro_f1=float(_of_classes(hits, predicted, photos)[photos + predicted > 0].mean()),
         top3_accuracy=top_accuracy(record.truths, tops) if tops else None,
         calibration_error=(
             calibration_error(record.truths, record.predictions, confidences)
@@ -147,24 +147,44 @@ def _resampled(once: _Once) -> _Resampled:
     return _Resampled(scores=scores, f1s=f1s)
 
 
-def _counts(record: Predicted) -> tuple[Floats, Floats]:
-    """Return right predictions and all predictions of each sender: ``(senders, classes)``."""
+def interval(values: Floats) -> tuple[float, float]:
+    """Return the 2.5 % and 97.5 % quantiles of ``values``, interpolated as NumPy does."""
+    last = len(values) - 1
+    places = (0.025 * last, 0.975 * last)
+    floors = [int(place) for place in places]
+    ordered = np.partition(values, [*floors, *(min(floor + 1, last) for floor in floors)])
+    low, high = (
+        _between(float(ordered[floor]), float(ordered[min(floor + 1, last)]), place - floor)
+        for place, floor in zip(places, floors, strict=True)
+    )
+    return low, high
+
+
+def _between(start: float, end: float, share: float) -> float:
+    """Return the point between two, counted from the nearer one, so that it rounds as NumPy's."""
+    step = end - start
+    return end - step * (1.0 - share) if share >= 0.5 else start + step * share
+
+
+def _counts(record: Predicted) -> Floats:
+    """Return right, then all predictions of each sender: ``(senders, 2 * classes)``."""
     rows, senders = _sender_rows(senders_of(record))
+    classes = len(record.labels)
     truths, predictions = np.asarray(record.truths), np.asarray(record.predictions)
     right = truths == predictions
-    hits = _tally(rows[right], truths[right], senders, len(record.labels))
-    return hits, _tally(rows, predictions, senders, len(record.labels))
+    hits = _tally(rows[right], truths[right], senders, classes)
+    return np.concatenate((hits, _tally(rows, predictions, senders, classes)), axis=1)
 
 
 @functools.lru_cache(maxsize=64)
 def _support(
     truths: tuple[int, ...], senders: tuple[str, ...], classes: int
-) -> tuple[Floats, Floats]:
-    """Return the photos of each class, ``(classes,)``, and of each resample beside them."""
+) -> tuple[Floats, Floats, Floats]:
+    """Return the photos of each class, ``(classes,)``, those of each resample, and their sums."""
     rows, count = _sender_rows(senders)
     photos = _tally(rows, np.asarray(truths), count, classes)
     drawn = sender_draws(count, resamples=RESAMPLES, seed=SEED) @ photos
-    return photos.sum(axis=0), drawn
+    return photos.sum(axis=0), drawn, np.maximum(drawn.sum(axis=-1), 1.0)
 
 
 @functools.lru_cache(maxsize=64)
@@ -181,12 +201,12 @@ def _tally(
     return places.reshape(height, width).astype(np.float64)
 
 
-def _of_classes(hits: Floats, predicted: Floats, support: Floats) -> Floats:
+def _of_classes(hits: Floats, predicted: Floats, photos: Floats) -> Floats:
     """Return the F1 of each class; 0 where there is nothing to divide by."""
-    return np.divide(2 * hits, support + predicted, out=np.zeros_like(hits), where=hits > 0)
+    return np.asarray(2 * hits / np.maximum(photos + predicted, 1.0))
 
 
-def _weighted(hits: Floats, predicted: Floats, support: Floats) -> Floats:
+def _weighted(hits: Floats, predicted: Floats, photos: Floats, total: Floats) -> Floats:
     """Return the F1 of the classes weighted by their photos, of each ``(..., classes)``."""
-    weighed = (_of_classes(hits, predicted, support) * support).sum(axis=-1)
-    return np.asarray(weighed / np.maximum(support.sum(axis=-1), 1.0))
+    f1s = _of_classes(hits, predicted, photos)
+    return np.asarray(np.einsum("...c,...c->...", f1s, photos) / total)

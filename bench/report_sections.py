@@ -23,6 +23,7 @@ from bench.report_format import (
     as_whole,
 )
 from bench.report_layout import Table
+from bench.report_photos import PhotoSets
 from bench.report_sentences import condition_name
 from bench.report_tables import VariantRow, filter_tags
 
@@ -38,15 +39,16 @@ EFFORT_HEADERS = ("trainable, 10⁶", "features, seconds", "features by")
 
 
 def variant_tables(
-    rows: Sequence[VariantRow], known: dict[str, EnvironmentRecord]
+    rows: Sequence[VariantRow], photos: PhotoSets, known: dict[str, EnvironmentRecord]
 ) -> tuple[Table, ...]:
-    """Return the variants, one table for each machine and number of threads."""
-    groups: dict[tuple[str, int | None], list[VariantRow]] = {}
+    """Return the variants, one table for each machine, number of threads, classes and photos."""
+    groups: dict[tuple[object, ...], list[VariantRow]] = {}
     for row in rows:
-        groups.setdefault((row.environment, row.threads), []).append(row)
+        key = (row.environment, row.threads, photos.task_of(row.photos))
+        groups.setdefault(key, []).append(row)
     return tuple(
         Table(
-            caption=f"Measured on {condition_name(group[0], known)}",
+            caption=_variant_caption(group[0], photos, known),
             headers=VARIANT_HEADERS,
             rows=tuple(_variant_cells(row) for row in group),
             words=3,
@@ -56,23 +58,31 @@ def variant_tables(
     )
 
 
-def comparison_table(rows: Sequence[VariantRow]) -> Table | None:
+def _variant_caption(
+    row: VariantRow, photos: PhotoSets, known: dict[str, EnvironmentRecord]
+) -> str:
+    task = photos.task_name(row.photos)
+    return f"{f'{task}, measured' if task else 'Measured'} on {condition_name(row, known)}"
+
+
+def comparison_table(rows: Sequence[VariantRow], photos: PhotoSets) -> Table | None:
     """Return the splits side by side, or nothing where there is only one."""
     methods = sorted({row.split_method for row in rows if row.f1}, reverse=True)
     if len(methods) < 2:
         return None
-    found: dict[tuple[str, str], dict[str, str]] = {}
+    found: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in rows:
         if row.f1:
-            found.setdefault((row.variant, row.runtime), {})[row.split_method] = as_f1(row.f1)
+            key = (row.variant, row.runtime, photos.task_name(row.photos))
+            found.setdefault(key, {})[row.split_method] = as_f1(row.f1)
     return Table(
         caption="Weighted F1 on the test photos of each split",
-        headers=("variant", "runtime", *methods),
+        headers=("variant", "runtime", "task", *methods),
         rows=tuple(
-            (variant, runtime, *(scores.get(method, ABSENT) for method in methods))
-            for (variant, runtime), scores in found.items()
+            (*key, *(scores.get(method, ABSENT) for method in methods))
+            for key, scores in found.items()
         ),
-        words=2,
+        words=3,
     )
 
 

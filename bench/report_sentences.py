@@ -72,13 +72,15 @@ def condition_name(row: VariantRow, known: dict[str, EnvironmentRecord]) -> str:
     return f"{name}, {row.threads} thread{'' if row.threads == 1 else 's'}"
 
 
-def split_sentence(rows: Sequence[VariantRow]) -> str:
+def split_sentence(rows: Sequence[VariantRow], records: Sequence[Record]) -> str:
     """Return what the splits of this report mean, empty where there are none."""
     methods = {row.split_method for row in rows}
+    folded = {one.split_method for one in of_kind(records, CrossvalRecord)}
     if methods == {"stratified"}:
-        return f"Only the stratified split was run. {FLATTERS}"
+        others = "; folds were grouped too" if "grouped" in folded else ""
+        return f"Test photos are of the stratified split alone{others}. {FLATTERS}"
     if methods == {"grouped"}:
-        return "Only the grouped split was run: no sender is on two sides of it."
+        return "Test photos are of the grouped split alone: no sender is on two sides of it."
     return FLATTERS if methods else ""
 
 

@@ -7,7 +7,7 @@ measured more than once, the latest record counts.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,13 +19,16 @@ from bench.record import (
     TrainingRecord,
     of_kind,
 )
+from bench.report_photos import Photos, PhotoSets
 from bench.report_scores import change_between, pareto_front, score_of
 from bench.scores import Difference, Scores
 from train.errors import UsageError
 from train.variant import PRECISIONS, parse_variant
 
+_Measured = AccuracyRecord | LatencyRecord | CostRecord
 Side = Literal["validation", "test"]
-Condition = tuple[str, str, int | None]  # split, environment, threads: what shares one picture
+Setting = tuple[str, str, int | None]  # split, environment, threads: whose times compare
+Condition = tuple[str, str, str, int | None]  # with the photos that judge: what shares a picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,8 @@ class VariantRow:
         network: as the variant's name has it; the whole name where that breaks the grammar.
         techniques: what was done to it, in order.
         precision: of its numbers; ``?`` where the name breaks the grammar.
+        photos: key of the ``Photos`` that judge it; empty where no record tells them.
+        classes: how many it tells apart; 0 likewise.
         f1: weighted F1 and accuracy on the test photos.
         validation_f1: weighted F1 on the validation photos, which choices are made on.
         f1_change: weighted F1 less the float variant's on the same test photos.
@@ -53,6 +58,8 @@ class VariantRow:
     precision: str
     runtime: str
     environment: str
+    photos: str = ""
+    classes: int = 0
     threads: int | None = None
     f1: Scores | None = None
     test_photos: int = 0
@@ -71,9 +78,14 @@ class VariantRow:
     on_front: bool = False
 
     @property
-    def condition(self) -> Condition:
+    def setting(self) -> Setting:
         """What its latency may be compared within."""
         return self.split_method, self.environment, self.threads
+
+    @property
+    def condition(self) -> Condition:
+        """What its latency and F1 may be compared within."""
+        return self.split_method, self.photos, self.environment, self.threads
 
     @property
     def flops(self) -> int | None:
@@ -87,9 +99,10 @@ class VariantRow:
 
 
 class Accuracies:
-    """The accuracy records, found by the row they belong to."""
+    """The accuracy records, found by the row they belong to, and the photos that they are of."""
 
     def __init__(self, records: Sequence[Record]) -> None:
+        self.photos = PhotoSets(records)
         self._found: dict[tuple[object, ...], dict[str, AccuracyRecord]] = {}
         for record in of_kind(records, AccuracyRecord):
             self._found.setdefault((*_subject(record), record.runtime, record.side), {})[
@@ -113,41 +126,44 @@ class Accuracies:
 
 def build_rows(records: Sequence[Record], accuracies: Accuracies) -> tuple[VariantRow, ...]:
     """Return one row for each variant on each runtime, split, machine and number of threads."""
-    rows = [_with_accuracy(row, accuracies) for row in _measured(records).values()]
+    measured = _measured(records, accuracies.photos)
+    rows = [_with_accuracy(row, accuracies) for row in measured.values()]
     floats = _floats(rows)
     rows = [_against_float(row, _float_of(row, floats), accuracies) for row in rows]
     return tuple(sorted(_mark_fronts(rows), key=_order))
 
 
-def _subject(record: AccuracyRecord | LatencyRecord | CostRecord) -> tuple[str, str, str]:
+def _subject(record: _Measured) -> tuple[str, str, str]:
     return record.split_method, record.variant, record.variant_sha256
 
 
-def _measured(records: Sequence[Record]) -> dict[tuple[object, ...], VariantRow]:
+def _measured(records: Sequence[Record], photos: PhotoSets) -> dict[tuple[object, ...], VariantRow]:
     """Return the rows with cost and latency: what was timed, else judged, else weighed."""
     costs = {_subject(record): record for record in of_kind(records, CostRecord)}
+
+    def bare(record: _Measured, runtime: str) -> VariantRow:
+        return _bare_row(record, runtime, costs.get(_subject(record)), photos.of(record))
+
     rows: dict[tuple[object, ...], VariantRow] = {}
     covered: set[tuple[object, ...]] = set()
     for timed in of_kind(records, LatencyRecord):
         key = (*_subject(timed), timed.runtime)
-        row = _bare_row(timed, timed.runtime, costs.get(_subject(timed)))
+        row = bare(timed, timed.runtime)
         rows[(*key, timed.environment, timed.threads)] = _with_latency(row, timed)
         covered |= {key, _subject(timed)}
     for judged in of_kind(records, AccuracyRecord):
         key = (*_subject(judged), judged.runtime)
         if key not in covered:
-            rows[(*key, judged.environment)] = _bare_row(
-                judged, judged.runtime, costs.get(_subject(judged))
-            )
+            rows[(*key, judged.environment)] = bare(judged, judged.runtime)
             covered.add(_subject(judged))
     for weighed in of_kind(records, CostRecord):
         if _subject(weighed) not in covered:
-            rows[_subject(weighed)] = _bare_row(weighed, "", weighed)
+            rows[_subject(weighed)] = bare(weighed, "")
     return rows
 
 
 def _bare_row(
-    record: AccuracyRecord | LatencyRecord | CostRecord, runtime: str, cost: CostRecord | None
+    record: _Measured, runtime: str, cost: CostRecord | None, photos: Photos | None
 ) -> VariantRow:
     techniques: tuple[str, ...] = ()
     network, precision = record.variant, "?"
@@ -156,7 +172,16 @@ def _bare_row(
         network, techniques, precision = name.network, name.techniques, name.precision
     except UsageError:
         pass
-    row = VariantRow(
+    counts: dict[str, Any] = {}
+    if cost is not None:
+        counts = {
+            "file_bytes": cost.file_bytes,
+            "gzip_bytes": cost.gzip_bytes,
+            "parameters": cost.parameters,
+            "maccs": cost.maccs,
+            "uncounted": tuple(sorted(cost.uncounted.items())),
+        }
+    return VariantRow(
         split_method=record.split_method,
         variant=record.variant,
         variant_sha256=record.variant_sha256,
@@ -166,16 +191,9 @@ def _bare_row(
         precision=precision,
         runtime=runtime,
         environment=record.environment,
-    )
-    if cost is None:
-        return row
-    return dataclasses.replace(
-        row,
-        file_bytes=cost.file_bytes,
-        gzip_bytes=cost.gzip_bytes,
-        parameters=cost.parameters,
-        maccs=cost.maccs,
-        uncounted=tuple(sorted(cost.uncounted.items())),
+        photos=photos.key if photos else "",
+        classes=len(photos.labels) if photos else 0,
+        **counts,
     )
 
 
@@ -206,20 +224,20 @@ def _with_accuracy(row: VariantRow, accuracies: Accuracies) -> VariantRow:
 
 def _floats(rows: Sequence[VariantRow]) -> dict[tuple[object, ...], VariantRow]:
     """Return the float rows by where they were measured and what they are."""
-    return {_identity(row): row for row in rows if row.precision == "float"}
+    return {_identity(row, row.techniques): row for row in rows if row.precision == "float"}
 
 
 def _float_of(row: VariantRow, floats: dict[tuple[object, ...], VariantRow]) -> VariantRow | None:
     """Return the float row to hold ``row`` against: the plain network's, else its own."""
     for techniques in ((), row.techniques):
-        base = floats.get(_identity(dataclasses.replace(row, techniques=techniques)))
+        base = floats.get(_identity(row, techniques))
         if base is not None:
             return None if base is row else base
     return None
 
 
-def _identity(row: VariantRow) -> tuple[object, ...]:
-    return row.condition, row.runtime, row.network, row.techniques, row.network_sha256
+def _identity(row: VariantRow, techniques: tuple[str, ...]) -> tuple[object, ...]:
+    return row.setting, row.runtime, row.network, techniques, row.network_sha256
 
 
 def _against_float(row: VariantRow, base: VariantRow | None, accuracies: Accuracies) -> VariantRow:
@@ -239,7 +257,7 @@ def filter_tags(row: VariantRow) -> tuple[str, str, str, str]:
 
 
 def by_condition(rows: Sequence[VariantRow]) -> dict[Condition, list[VariantRow]]:
-    """Return the rows by what their latencies may be compared within."""
+    """Return the rows by what their latencies and F1 may be compared within."""
     found: dict[Condition, list[VariantRow]] = {}
     for row in rows:
         found.setdefault(row.condition, []).append(row)
@@ -252,7 +270,9 @@ def _mark_fronts(rows: Sequence[VariantRow]) -> list[VariantRow]:
         drawn = [row for row in members if row.f1 and row.median_ms]
         points = [(row.median_ms or 0.0, row.f1.weighted_f1 if row.f1 else 0.0) for row in drawn]
         front = {id(drawn[index]) for index in pareto_front(points)}
-        marked += [dataclasses.replace(row, on_front=id(row) in front) for row in members]
+        marked += [
+            dataclasses.replace(row, on_front=True) if id(row) in front else row for row in members
+        ]
     return marked
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.layer_verdict import layer_causes, layer_times_of
 from bench.loss import explain_loss
 from bench.operators import OperatorCounts, read_operators
 from bench.record import (
@@ -19,6 +20,7 @@ from bench.record import (
     VerdictRecord,
     of_kind,
 )
+from bench.record_layers import PeakRecord
 from bench.subject import subject_of
 from train.artifact import Artifact
 from train.errors import DataError
@@ -94,7 +96,8 @@ def verdict_records(
 
     Args:
         artifacts: the variants, float ones among them.
-        records: their times, of one run, and their test predictions.
+        records: their times, of one run, those of their layers if measured, and their test
+            predictions.
         environment: the machine that timed them.
     """
     timed = {(one.variant, one.network_sha256): one for one in of_kind(records, LatencyRecord)}
@@ -114,7 +117,8 @@ def verdict_records(
         operators = read_operators(artifact.payload)
         sentences: tuple[str, ...] = ()
         if mine in timed and parent in timed:
-            sentences += explain_slow(timed[parent], timed[mine], operators, environment)
+            layers = _layer_causes(records, parent, mine)
+            sentences += explain_slow(timed[parent], timed[mine], operators, environment, layers)
         if mine in judged and parent in judged:
             sentences += explain_loss(judged[parent], judged[mine])
         if sentences:
@@ -137,6 +141,7 @@ def explain_slow(
     variant: LatencyRecord,
     operators: OperatorCounts,
     environment: EnvironmentRecord,
+    layers: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return why an int8 variant is not faster than its float parent, in plain sentences.
 
@@ -145,6 +150,7 @@ def explain_slow(
         variant: times of the int8 variant, same machine, runtime and threads.
         operators: what the int8 file holds.
         environment: the machine that made both.
+        layers: what the times of single layers tell (``bench.layer_verdict``).
 
     Returns:
         Nothing where the variant is faster beyond the noise; else what was found, then every
@@ -159,6 +165,7 @@ def explain_slow(
     causes = (
         *_file_causes(operators),
         *_machine_causes(environment),
+        *layers,
         *_short_call(parent),
         *_doubts(parent, variant),
     )
@@ -166,6 +173,16 @@ def explain_slow(
         "Neither the file nor the CPU's features explain it; the times of the single layers must.",
     )
     return (_finding(ratio, parent, variant), *(causes or unknown))
+
+
+def _layer_causes(
+    records: Sequence[Record], parent: tuple[str, str], mine: tuple[str, str]
+) -> tuple[str, ...]:
+    """Return what the layers' times tell of a variant; nothing where they were not measured."""
+    above, below = layer_times_of(records, *parent), layer_times_of(records, *mine)
+    if above is None or below is None:
+        return ()
+    return layer_causes(above, below, of_kind(records, PeakRecord))
 
 
 def _finding(ratio: SpeedRatio, parent: LatencyRecord, variant: LatencyRecord) -> str:

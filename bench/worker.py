@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from bench.apart import bound_memory
 from deploy.runtime import Runtime, open_runtime
 from train.errors import ThreadliteError
 
@@ -112,6 +113,7 @@ def _reply(replies: BinaryIO, message: dict[str, Any]) -> None:
 
 def main() -> None:
     """Serve the process that started this one."""
+    bound_memory()
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a runtime prints is no reply
     serve(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import layer_times
+from bench import apart
 from bench.layer_times import ProfilePlan, measure_layer_times, profile_model
 from bench.record import FailureRecord
 from bench.record_layers import LayerTimesRecord
@@ -143,12 +143,7 @@ def test_damaged_files_are_records_and_the_run_goes_on(
 def test_a_child_that_fails_gives_its_reason(
     code: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = layer_times._ask
-
-    def impostor(request: bytes, command: Any, answer_seconds: float) -> dict[str, Any]:
-        return ask(request, [sys.executable, "-c", code], answer_seconds)
-
-    monkeypatch.setattr(layer_times, "_ask", impostor)
+    monkeypatch.setattr(apart, "worker_command", lambda module: [sys.executable, "-c", code])
     tensor = np.zeros((1, 4, 4, 3), np.uint8)
     with pytest.raises(RuntimeFailure, match=reason):
         profile_model(Path("m.tflite"), "litert", tensor, threads=1, plan=PLAN, answer_seconds=1.0)

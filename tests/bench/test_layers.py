@@ -1,28 +1,31 @@
 """The joined table: who belongs to whom, and what each row takes, by hand."""
 
-from dataclasses import dataclass
-
 import pytest
 
-from bench.layers import join_layers, layers_of
-from bench.record_layers import LayerTimesRecord, OperatorTimes, PeakRecord
+from bench.layer_cost import LayerCost
+from bench.layer_names import layers_in_file, layers_of
+from bench.layers import join_layers, known_layers, most_expensive
+from bench.record_layers import (
+    LayerCount,
+    LayerTimesRecord,
+    OperatorError,
+    OperatorTimes,
+    PeakRecord,
+)
 
 
-@dataclass(frozen=True)
-class Layer:
-    name: str
-    kind: str
-    maccs: int | None
+def layer(name: str, kind: str, maccs: int | None) -> LayerCount:
+    return LayerCount(name=name, kind=kind, maccs=maccs)
 
 
 LAYERS = (
-    Layer("pixels", "InputLayer", 0),
-    Layer("c1", "Conv2D", 1_000),
-    Layer("r1", "ReLU", 0),
-    Layer("c2", "Conv2D", 3_000),
-    Layer("add", "Add", 0),
-    Layer("odd", "Odd", None),
-    Layer("probabilities", "Activation", 0),
+    layer("pixels", "InputLayer", 0),
+    layer("c1", "Conv2D", 1_000),
+    layer("r1", "ReLU", 0),
+    layer("c2", "Conv2D", 3_000),
+    layer("add", "Add", 0),
+    layer("odd", "Odd", None),
+    layer("probabilities", "Activation", 0),
 )
 NAMES = [layer.name for layer in LAYERS]
 
@@ -156,3 +159,83 @@ def test_layers_are_found_by_whole_parts_of_names(source: str, layers: tuple[str
 
 def test_without_any_name_nothing_is_joined() -> None:
     assert layers_of([op("a"), op("b")], ["c1"]) == [(), ()]
+
+
+# --- layers of records alone ---------------------------------------------------------------------
+
+
+def counted(record: LayerTimesRecord, origin: str, *layers: LayerCount) -> LayerTimesRecord:
+    return record.model_copy(update={"layers": layers, "counted_from": origin})
+
+
+def test_the_network_tells_its_layers_before_any_file_does() -> None:
+    file = counted(TFLITE, "file", layer("c1", "CONV_2D", 7))
+    assert known_layers([file, counted(ONNX, "keras", *LAYERS)]) == LAYERS
+    # Of several files the first tells of a layer; those behind add what it lacks.
+    other = counted(ONNX, "file", layer("c1", "Conv", 8), layer("c2", "Conv", 9))
+    found = known_layers([file, other])
+    assert [(one.name, one.maccs) for one in found[:2]] == [("c1", 7), ("c2", 9)]
+    assert {one.name for one in found[2:]} == {"r1", "add", "odd", "probabilities"}
+
+
+def test_records_of_before_tell_layers_by_names_alone() -> None:
+    found = known_layers([TFLITE])
+    assert [one.name for one in found] == ["r1", "c1", "c2", "add", "odd"]
+    assert {one.maccs for one in found} == {None}
+
+
+def test_a_file_tells_layers_and_maccs_by_its_names() -> None:
+    def cost(name: str, kind: str, maccs: int | None) -> LayerCost:
+        return LayerCost(
+            name=name, kind=kind, output_shape=(1,), maccs=maccs, parameters=0, activation_bytes=4
+        )
+
+    found = layers_in_file(
+        [
+            cost("CAST", "CAST", 0),
+            cost("net/r1/Relu;net/c1/Conv2D", "CONV_2D", 10),
+            cost("net/c2/Conv2D", "CONV_2D", 20),
+            cost("net/c2/Reshape", "RESHAPE", 0),
+            cost("net/c2/again", "CONV_2D", 5),  # called twice
+            cost("odd", "CUSTOM", None),
+        ]
+    )
+    assert [(one.name, one.kind, one.maccs) for one in found] == [
+        ("r1", "CONV_2D", 10),
+        ("c1", "", 0),
+        ("c2", "CONV_2D", 25),
+        ("odd", "CUSTOM", None),
+    ]
+
+
+def test_the_most_expensive_layer_has_its_time_and_its_share_of_the_maccs() -> None:
+    found = most_expensive(counted(TFLITE, "keras", *LAYERS))
+    assert (found.name, found.kinds, found.median_us) == ("c2", ("Conv2D",), 60.0)
+    assert found.share == pytest.approx(60.0 / 100.0)
+    assert (found.maccs, found.macc_share) == (3_000, 0.75)
+    assert most_expensive(TFLITE).name == "c2"  # a record of before
+    assert most_expensive(TFLITE).macc_share is None
+
+
+def test_a_row_bears_the_error_of_the_last_operator_compared() -> None:
+    def with_error(one: OperatorTimes, signal: float, noise: float) -> OperatorTimes:
+        error = OperatorError(signal_power=signal, noise_power=noise)
+        return one.model_copy(update={"error": error})
+
+    compared = record(
+        "net.int8.tflite",
+        "litert 2.3.0",
+        with_error(op("net/c1/Conv2D"), 100.0, 1.0),
+        with_error(op("net/c2/Conv2D"), 1.0, 1.0),
+        with_error(op("net/add/add"), 1_000.0, 1.0),
+    )
+    rows = {row.layers: row.times[0] for row in join_layers(LAYERS, [compared, ONNX])}
+    assert rows["c1", "r1"].sqnr_db == pytest.approx(20.0)  # 10 log10(100)
+    assert rows["c2", "add"].sqnr_db == pytest.approx(30.0)
+    assert rows[("odd",)].sqnr_db is None
+
+
+def test_a_name_of_another_grammar_is_held_against_no_peak() -> None:
+    odd = record("odd", "litert 2.3.0", op("net/c1/Conv2D", us=20.0))
+    rows = join_layers(LAYERS, [odd], [peak("float"), peak("int8")])
+    assert {row.times[0].peak_share for row in rows} == {None}

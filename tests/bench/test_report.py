@@ -6,10 +6,12 @@ import re
 import statistics
 import sys
 import time
+from dataclasses import astuple
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -24,12 +26,15 @@ from bench.record import (
     TrainingRecord,
 )
 from bench.report import write_report
+from bench.report_charts import chart_scripts
+from bench.report_choice import ALONE
 from bench.report_content import Extras, build_report
 from bench.report_format import as_markdown, as_ms
-from bench.report_scores import change_between, pareto_front, score_of
+from bench.report_scores import change_between, interval, pareto_front, score_of
 from bench.scores import paired_difference, score
 from tests.bench.report_many import many_records
 from tests.test_house import BARE_SECONDS, seconds_of
+from train.metrics import interval_of
 
 LABELS = ("shirt", "<script>alert(1)</script>")
 PHOTOS = tuple(f"photo-{number}" for number in range(40))
@@ -94,6 +99,9 @@ def training(**changes: Any) -> TrainingRecord:
     }
     fields = {
         "variant": "custom-cnn.float.keras",
+        "dataset_fingerprint": "f" * 64,
+        "labels": LABELS,
+        "seed": 0,
         "photos": {"train": 100, "validation": 20, "test": 20},
         **fields,
     }
@@ -102,9 +110,6 @@ def training(**changes: Any) -> TrainingRecord:
         environment="one",
         recipe={},
         dataset="clothing",
-        dataset_fingerprint="f" * 64,
-        labels=LABELS,
-        seed=0,
         weights_source="random",
         weights_coverage=0.0,
         head_validation_f1=None,
@@ -252,6 +257,14 @@ def test_a_variant_that_validation_photos_never_judged_is_named() -> None:
     )
 
 
+def test_a_variant_of_unknown_photos_is_named_beside_the_choices() -> None:
+    records = [*whole_run(), timed("other.float.tflite", 1.0, network_sha256="u")]
+    choices = build_report(records, title="t").choices
+    assert len(choices) == 2
+    for choice in choices:
+        assert choice.reasons[-1].startswith("Not chosen: other.float.tflite on litert 2.3.0,")
+
+
 def test_the_smallest_and_the_most_accurate_under_a_time() -> None:
     small = [
         one.model_copy(update={"file_bytes": 400_000})
@@ -302,8 +315,8 @@ def test_everything_is_written_and_repeats_byte_for_byte(tmp_path: Path) -> None
         write_report(whole_run(), tmp_path / folder, title="Run", command="threadlite run p.toml")
     first = sorted(path.name for path in (tmp_path / "first").iterdir())
     assert first == [
-        "f1-latency.png", "learning-curves.png", "ledger.png", "report.csv", "report.html",
-        "report.json", "report.md",
+        "approaches.csv", "complexity.csv", "f1-latency.png", "learning-curves.png", "ledger.png",
+        "report.csv", "report.html", "report.json", "report.md",
     ]  # fmt: skip
     for name in first:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
@@ -342,7 +355,7 @@ def test_every_markdown_table_row_has_all_columns(tmp_path: Path) -> None:
     )  # fmt: skip
     write_report([*whole_run(), failure], tmp_path, title="Run")
     blocks = re.findall(r"(?:^\|.*\n)+", (tmp_path / "report.md").read_text(), re.MULTILINE)
-    assert len(blocks) == 10  # the ledger and the flips are the last two that came
+    assert len(blocks) == 11  # the complexity is the last that came
     for block in blocks:
         columns = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(columns) == 1
@@ -385,14 +398,85 @@ def test_two_machines_never_share_a_picture(tmp_path: Path) -> None:
     records = [*whole_run(), machine("two", cpu="Other CPU"), timed(INT8, 3.0, environment="two")]
     report = build_report(records, title="t")
     assert [chart["description"] for chart in report.pictures] == [
-        "grouped split, Test CPU, 2 threads",
-        "grouped split, Other CPU, 2 threads",
+        "grouped split, 2 classes, Test CPU, 2 threads",
+        "grouped split, 2 classes, Other CPU, 2 threads",
     ]
     assert len(report.variants) == 2
     other = [row for row in report.rows if row.environment == "two"]
     assert [row.speedup for row in other] == [None]  # no float time of that machine
     write_report(records, tmp_path, title="t")
     assert "not to be compared" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_scripts_are_bundled_once_for_a_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def bundle(vl_version: str) -> str:
+        made.append(vl_version)
+        return "script()"
+
+    monkeypatch.setattr("vl_convert.javascript_bundle", bundle)
+    monkeypatch.setenv("THREADLITE_CACHE", str(tmp_path / "cache"))
+    assert [chart_scripts(), chart_scripts()] == ["script()", "script()"] and len(made) == 1
+    closed = tmp_path / "closed"
+    closed.write_text("a file is no folder", encoding="utf-8")
+    monkeypatch.setenv("THREADLITE_CACHE", str(closed))
+    assert chart_scripts() == "script()" and len(made) == 2
+
+
+def other_task(**changes: Any) -> list[Record]:
+    """Return a network of other photos, faster and better than those of ``whole_run``."""
+    fields: dict[str, Any] = {"network_sha256": "t", "labels": ("shoe", "hat"), **changes}
+    name, learned = "custom-cnn-top.float.tflite", "custom-cnn-top"
+    return [
+        training(variant=f"{learned}.float.keras", approach=learned, **fields)
+        .model_copy(update={"dataset_fingerprint": "e" * 64}),
+        *(judged(name, wrong=0, side=side, **fields) for side in ("validation", "test")),
+        timed(name, 1.0, network_sha256="t"),
+    ]  # fmt: skip
+
+
+def test_other_classes_never_share_a_front_a_choice_or_a_table() -> None:
+    report = build_report([*whole_run(), *other_task(labels=(*LABELS, "shoe"))], title="t")
+    assert [chart["description"] for chart in report.pictures] == [
+        "grouped split, 2 classes, Test CPU, 2 threads",
+        "grouped split, 3 classes, Test CPU, 2 threads",
+    ]
+    # On one front the faster and better network of other classes would stand alone.
+    assert [row.on_front for row in report.rows] == [False, True, True]
+    fastest = {one.row.classes: one.row.variant for one in report.choices[::2] if one.row}
+    assert fastest == {2: INT8, 3: "custom-cnn-top.float.tflite"}
+    assert "3 classes" in report.choice_names[2]
+    assert report.choices[2].reasons[0] == ALONE
+    assert [table.caption for table in report.variants] == [
+        "2 classes, measured on Test CPU, 2 threads",
+        "3 classes, measured on Test CPU, 2 threads",
+    ]
+
+
+def test_other_photos_of_as_many_classes_are_told_apart_by_their_fingerprint() -> None:
+    report = build_report([*whole_run(), *other_task()], title="t")
+    assert [chart["description"] for chart in report.pictures] == [
+        "grouped split, 2 classes of clothing ffffffff, Test CPU, 2 threads",
+        "grouped split, 2 classes of clothing eeeeeeee, Test CPU, 2 threads",
+    ]
+    assert [len(chart["datasets"]) for chart in report.pictures] == [2, 2]
+
+
+def test_other_test_photos_of_the_same_task_have_a_picture_of_their_own() -> None:
+    ids = {"photo_ids": tuple(f"other-{number}" for number in range(40))}
+    same = {"labels": LABELS, "dataset_fingerprint": "f" * 64}
+    records = [one for one in other_task() if not isinstance(one, AccuracyRecord | TrainingRecord)]
+    seeded = training(variant="net.float.keras", network_sha256="t", seed=1, **same)
+    name = "custom-cnn-top.float.tflite"
+    tested = judged(name, wrong=0, network_sha256="t", **ids)
+    report = build_report([*whole_run(), seeded, tested, *records], title="t")
+    names = [chart["description"] for chart in report.pictures]
+    assert len(names) == 2 and all("2 classes, test photos " in one for one in names)
+    assert len(report.variants) == 1  # of one task, so they share a table
+    assert [row.on_front for row in report.rows] == [False, True, True]
 
 
 def test_the_picture_can_be_filtered_and_rows_say_by_what() -> None:
@@ -435,8 +519,10 @@ def test_failures_stand_by_the_picture_with_their_reason(tmp_path: Path) -> None
 
 def test_scores_are_those_of_the_bench() -> None:
     base, other = judged(FLOAT, wrong=4), judged(INT8, wrong=9)
-    assert score_of(base) == score(base)
-    assert change_between(base, other) == paired_difference(other, parent=base)
+    mine, theirs = astuple(score_of(base))[:7], astuple(score(base))[:7]
+    assert mine == pytest.approx(theirs, abs=1e-12)  # sums of 2 classes round alike, nearly
+    mine = astuple(change_between(base, other) or score(base))
+    assert mine == pytest.approx(astuple(paired_difference(other, parent=base)), abs=1e-12)
     shuffled = other.model_copy(
         update={
             name: getattr(other, name)[::-1]
@@ -445,6 +531,12 @@ def test_scores_are_those_of_the_bench() -> None:
     )
     assert change_between(base, shuffled) == change_between(base, other)
     assert change_between(base, other.model_copy(update={"senders": ("x",) * 40})) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 40, 41, 2_000])
+def test_intervals_are_those_of_numpy(count: int) -> None:
+    values = np.random.default_rng(count).normal(size=count)
+    assert interval(values) == interval_of(values)
 
 
 @pytest.mark.slow
@@ -464,9 +556,9 @@ def test_splits_stand_side_by_side() -> None:
     other = judged(FLOAT, wrong=2, split_method="stratified")
     report = build_report([*whole_run(), other], title="t")
     assert report.comparison is not None
-    assert report.comparison.headers[2:] == ("stratified", "grouped")
-    assert report.comparison.rows[0][2].startswith("0.950")
-    assert report.comparison.rows[0][3].startswith("0.900")
+    assert report.comparison.headers[2:] == ("task", "stratified", "grouped")
+    assert report.comparison.rows[0][3].startswith("0.950")
+    assert report.comparison.rows[0][4].startswith("0.900")
     assert "flatters" in report.splits
 
 

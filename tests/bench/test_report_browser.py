@@ -1,7 +1,5 @@
 """The page in a real browser, where one is installed: no fault, no request, sorting, filters."""
 
-import contextlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,22 +9,12 @@ import pytest
 from bench.report import write_report
 from tests.bench.gate_records import INT8, failed
 from tests.bench.report_many import many_records
-
-api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.slow
+from tests.foreign import chromium
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with contextlib.ExitStack() as stack:
-        try:
-            playwright = stack.enter_context(api.sync_playwright())
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-            )
-        except api.Error as error:
-            pytest.skip(f"no browser can be started: {str(error).splitlines()[0]}")
-        stack.callback(browser.close)
+    with chromium() as browser:
         yield browser
 
 

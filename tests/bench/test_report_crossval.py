@@ -71,9 +71,13 @@ def judged(runtime: str = "litert 2.3.0", **changes: Any) -> AccuracyRecord:
 
 def training(**changes: Any) -> TrainingRecord:
     fields: dict[str, Any] = {
+        "variant": "custom-cnn.float.keras",
+        "split_method": "stratified",
         "approach": "custom-cnn",
         "dataset": "clothing",
         "network_sha256": "a",
+        "labels": LABELS,
+        "photos": {"train": 100},
         "weights_source": "random",
         "weights_coverage": 0.0,
         "feature_runtime": "litert 2.3.0",
@@ -81,13 +85,9 @@ def training(**changes: Any) -> TrainingRecord:
         "trainable_parameters": 1_234_567,
     }
     return TrainingRecord(
-        variant="custom-cnn.float.keras",
-        split_method="stratified",
         environment="one",
         recipe={},
         dataset_fingerprint="f" * 64,
-        photos={"train": 100},
-        labels=LABELS,
         seed=0,
         head_validation_f1=None,
         train_losses=(1.0,),
@@ -103,24 +103,59 @@ def column(report: Any, header: str) -> list[str]:
     return [row[table.headers.index(header)] for row in table.rows]
 
 
-def test_an_approach_stands_with_test_folds_and_the_original() -> None:
-    records: list[Record] = [training(), judged(), crossval(), crossval(split_method="grouped")]
+def test_an_approach_has_one_row_whatever_its_figures_come_from() -> None:
+    grouped = judged(split_method="grouped", network_sha256="b", predictions=(0, 0, 1, 1))
+    records: list[Record] = [
+        training(), judged(), training(split_method="grouped", network_sha256="b"), grouped,
+        crossval(), crossval(split_method="grouped", wrong=0),
+    ]  # fmt: skip
     report = build_report(records, title="t")
-    assert [(row.approach, row.split_method) for row in report.approaches] == [
-        ("custom-cnn", "stratified"),
-        ("custom-cnn", "grouped"),
-    ]
-    # 2 of 2 and 1 of 2 found: F1 4/5 and 2/3, mean 0.733. Accuracy 3/4.
-    assert column(report, "test: weighted F1 [95 %]")[0].startswith("0.733 [")
-    assert column(report, "accuracy") == ["0.750", "n/a"]
-    assert column(report, "top 3") == ["n/a", "n/a"]  # the test record is of before it was kept
+    (row,) = report.approaches
+    assert (row.approach, row.classes, row.dataset, row.refit) == (
+        "custom-cnn", 2, "clothing", False,
+    )  # fmt: skip
+    assert report.approach_table is not None
+    cells = report.approach_table.rows[0]
+    # Stratified: 2 of 2 and 1 of 2 found: F1 4/5 and 2/3, mean 0.733; accuracy 3/4. Grouped: all.
     # Photos 0 and 1, of folds 0 and 1, are both a shirt taken for a hat. Fold 0 holds photos 0, 5,
     # 10, 15: shirts 0, 5; hats 10, 15: shirt F1 2/3, hat 2*2/(2+3) = 4/5, mean 11/15; fold 1
     # (1, 6, 11, 16): shirts 1, 16, hats 6, 11: likewise. Mean (2*11/15 + 3) / 5 = 67/75.
-    assert report.crossvals[0].scores.f1s == pytest.approx((11 / 15, 11 / 15, 1.0, 1.0, 1.0))
-    assert column(report, "folds: weighted F1")[0].startswith(f"{67 / 75:.3f} ± 0.146")
-    assert column(report, "the original") == ["0.660", "n/a"]
-    assert "as it reported them" in report.columns_mean
+    folds = row.under("stratified").crossval
+    assert folds is not None
+    assert folds.f1s == pytest.approx((11 / 15, 11 / 15, 1.0, 1.0, 1.0))
+    starts = (
+        "custom-cnn", "2", "0.733 [", "0.750", "0.733", "0.66", f"{67 / 75:.3f} ± 0.146", "0.899",
+        "1.000 [", "1.000", "1.000", "1.000 ± 0.000", "1.000 [",
+    )  # fmt: skip
+    assert len(cells) == len(starts)
+    for cell, start in zip(cells, starts, strict=True):
+        assert cell.startswith(start)
+    assert "as it reported them" in report.approach_table.note
+
+
+def test_a_refit_is_marked() -> None:
+    refit = training(
+        approach="custom-cnn-refit", network_sha256="r", photos={"train": 120, "validation": 0}
+    )
+    records: list[Record] = [training(), judged(), refit]
+    records += [judged(variant="custom-cnn-refit.float.tflite", network_sha256="r")]
+    report = build_report(records, title="t")
+    assert column(report, "trained on") == ["training", "training, validation"]
+    assert [row.refit for row in report.approaches] == [False, True]
+
+
+def test_one_approach_on_other_classes_has_a_row_of_its_own() -> None:
+    three = (*LABELS, "Shoe")
+    top: dict[str, Any] = {"network_sha256": "b", "labels": three}
+    records: list[Record] = [
+        training(), judged(), crossval(), training(**top), judged(variant_sha256="b", **top),
+        crossval(labels=three),
+    ]  # fmt: skip
+    report = build_report(records, title="t")
+    assert [row.classes for row in report.approaches] == [2, 3]
+    assert all(row.under("stratified").crossval for row in report.approaches)
+    assert all(row.under("stratified").test for row in report.approaches)
+    assert len({(row.approach, row.classes, row.label) for row in report.classes}) == 5
 
 
 @pytest.mark.parametrize(
@@ -129,13 +164,13 @@ def test_an_approach_stands_with_test_folds_and_the_original() -> None:
 def test_the_original_stands_by_its_own_photos_and_approaches_alone(change: Any) -> None:
     report = build_report([crossval(**change)], title="t")
     assert report.approach_table is not None
-    assert "the original" not in report.approach_table.headers
-    assert "original" not in report.columns_mean
+    assert not [name for name in report.approach_table.headers if "original" in name]
+    assert "original" not in report.approach_table.note
 
 
 def test_the_originals_five_folds_are_quoted() -> None:
     report = build_report([crossval(approach="convnext-tiny")], title="t")
-    assert column(report, "the original, 5 folds") == ["0.880"]
+    assert column(report, "the original: 5 folds") == ["0.88"]
 
 
 def test_litert_judges_an_approach_before_another_runtime() -> None:
@@ -143,7 +178,8 @@ def test_litert_judges_an_approach_before_another_runtime() -> None:
     int8 = judged(variant="custom-cnn.int8.tflite")
     for records in ([onnx, judged(), int8], [judged(), onnx, int8]):
         (row,) = build_report(records, title="t").approaches
-        assert (row.variant, row.runtime) == (FLOAT, "litert 2.3.0")
+        found = row.under("stratified")
+        assert (found.variant, found.runtime) == (FLOAT, "litert 2.3.0")
 
 
 def test_the_latest_of_two_cross_validations_counts() -> None:
@@ -152,7 +188,7 @@ def test_the_latest_of_two_cross_validations_counts() -> None:
 
 
 def test_classes_stand_side_by_side_the_most_frequent_first() -> None:
-    records = [judged(), crossval(), crossval(approach="other", wrong=0)]
+    records: list[Record] = [judged(), crossval(), crossval(approach="other", wrong=0)]
     tables = build_report(records, title="t").class_tables
     assert [table.caption for table in tables] == [
         "F1 of each class on the test photos, stratified split",
@@ -215,7 +251,7 @@ def test_everything_of_the_folds_is_written(tmp_path: Path) -> None:
     assert 'id="confusion-2"' in page and "<b>Hat" not in page
     content = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert content["crossvals"][0]["confusion"] == [[8, 2], [0, 10]]
-    assert content["approaches"][0]["crossval"]["mean"] == pytest.approx(67 / 75)
+    assert content["approaches"][0]["grouped"]["crossval"]["mean"] == pytest.approx(67 / 75)
     with (tmp_path / "crossval.csv").open(encoding="utf-8", newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert float(lines[0]["scores.mean"]) == pytest.approx(67 / 75)

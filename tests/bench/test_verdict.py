@@ -98,6 +98,17 @@ def test_nothing_is_explained_where_the_variant_is_faster() -> None:
     assert explain_slow(_record([10.0] * 5), _record([5.0] * 5), floating, _machine()) == ()
 
 
+def test_the_layers_are_causes() -> None:
+    sentences = explain_slow(
+        _record([10.0] * 5),
+        _record([12.0] * 5, variant="net.int8.tflite"),
+        CLEAN,
+        _machine("avx512_vnni"),
+        ("c1: slower than float (10 µs).",),
+    )
+    assert sentences[1:] == ("c1: slower than float (10 µs).",)
+
+
 def test_slower_without_a_cause_says_so() -> None:
     sentences = explain_slow(
         _record([10.0] * 5),
