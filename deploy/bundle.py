@@ -31,6 +31,7 @@ from deploy.golden import (
 from deploy.loaded import Probabilities
 from deploy.metadata import with_metadata
 from deploy.metadata_table import ModelCard
+from deploy.pixel_parity import PixelParity
 from deploy.runtime import open_runtime, runtime_for
 from optimize.tflite_file import LABELS_NAME
 from train.artifact import MANIFEST_NAME, PAYLOAD_NAMES, Artifact, Manifest
@@ -84,6 +85,7 @@ def write_bundle(
     about: About | None = None,
     evidence: Evidence | None = None,
     photos: Pixels | None = None,
+    pixel_parity: PixelParity | None = None,
 ) -> Bundle:
     """Write the bundle of one network; it appears whole or not at all.
 
@@ -94,15 +96,21 @@ def write_bundle(
         evidence: what was measured; ``None``: the README says that nothing was.
         photos: candidates for golden pictures, ``(n, height, width, 3)`` uint8, at least
             ``golden.MIN_PICTURES``; rendered garments if ``None``. They go into the bundle.
+        pixel_parity: what other pixels were measured to do to this network, for the README.
 
     Raises:
-        UsageError: no variant, two of one format, variants of different trainings, or too few
-            photos.
+        UsageError: no variant, two of one format, variants of different trainings, too few
+            photos, or pixels measured of another network.
         RuntimeFailure: a variant cannot be loaded on its runtime.
         ArtifactError: a model's outputs are not the labels, or ``folder`` cannot be written.
     """
     _require_family(variants)
     first = variants[0].manifest
+    if pixel_parity is not None and pixel_parity.network_sha256 != _root(first):
+        raise UsageError(
+            f"the record of pixels is of {pixel_parity.variant} from another training; measure"
+            f" {first.variant} with `threadlite pixels`"
+        )
     candidates = rendered_candidates(first.pixels) if photos is None else photos
     answers = [_answers(variant, candidates) for variant in variants]
     card = _card(first, about or About())
@@ -126,7 +134,7 @@ def write_bundle(
             files=files_below(draft),
         )
         write_snippets(draft, manifest)
-        write_readme(draft, manifest, evidence)
+        write_readme(draft, manifest, evidence, pixel_parity)
         manifest = manifest.model_copy(update={"files": files_below(draft)}).sealed()
         (draft / MANIFEST_NAME).write_text(manifest.text(), encoding="utf-8", newline="\n")
     return Bundle(folder=folder, manifest=manifest)

@@ -9,6 +9,9 @@ from deploy import golden
 from deploy.bundle_code import wanted_snippets
 from deploy.bundle_manifest import BundledModel, BundleManifest
 from deploy.bundle_templates import filled_in
+from deploy.pixel_parity import PixelParity
+from deploy.sizes import LARGE_BYTES, sizes_of
+from optimize.tflite_file import LABELS_NAME
 
 README_NAME = "README.md"
 
@@ -58,13 +61,19 @@ class VariantEvidence:
 Evidence: TypeAlias = Mapping[str, VariantEvidence]  # by the digest of the artifact's payload
 
 
-def write_readme(folder: Path, manifest: BundleManifest, evidence: Evidence | None) -> None:
+def write_readme(
+    folder: Path,
+    manifest: BundleManifest,
+    evidence: Evidence | None,
+    pixel_parity: PixelParity | None = None,
+) -> None:
     """Write ``README.md`` into the draft of a bundle.
 
     Args:
         folder: the draft.
         manifest: with the files written so far.
         evidence: what was measured; ``None``: nothing.
+        pixel_parity: what other pixels were measured to do; ``None``: not told.
     """
     measured = [(evidence or {}).get(model.artifact_sha256) for model in manifest.models]
     pairs = [
@@ -72,11 +81,18 @@ def write_readme(folder: Path, manifest: BundleManifest, evidence: Evidence | No
         for model, found in zip(manifest.models, measured, strict=True)
     ]
     index, _ = golden.read_golden(folder / golden.FOLDER_NAME, manifest.pixels)
+    parts = {
+        name: sizes_of([folder / name])
+        for name in (*(model.file for model in manifest.models), LABELS_NAME)
+    }
     text = filled_in(
         "README.md.jinja",
         {
+            "parts": parts,
+            "large": [name for name, part in parts.items() if part.file_bytes > LARGE_BYTES],
+            "pixel_parity": pixel_parity,
             "manifest": manifest,
-            "models": [_model_values(model, found, manifest) for model, found in pairs],
+            "models": [_model_values(model, found) for model, found in pairs],
             "classes": _class_rows(manifest, pairs),
             "f1s": [(model.file, found.accuracy) for model, found in pairs if found.accuracy],
             "golden": index,
@@ -87,14 +103,11 @@ def write_readme(folder: Path, manifest: BundleManifest, evidence: Evidence | No
     (folder / README_NAME).write_text(text, encoding="utf-8", newline="\n")
 
 
-def _model_values(
-    model: BundledModel, found: VariantEvidence, manifest: BundleManifest
-) -> dict[str, Any]:
+def _model_values(model: BundledModel, found: VariantEvidence) -> dict[str, Any]:
     output = model.output_quantization
     return {
         "file": model.file,
         "variant": model.variant,
-        "mebibytes": f"{manifest.files[model.file].file_bytes / 2**20:.2f}",
         "output": "float32 probabilities"
         if output is None
         else (f"uint8; probability = {output.scale!r} * (integer - {output.zero_point})"),

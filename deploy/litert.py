@@ -1,5 +1,6 @@
 """LiteRT: runs ``.tflite`` on the processor, through XNNPACK where it can."""
 
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from train.pixels import Pixels
 
 
 class LitertModel(LoadedModel):
-    """A ``.tflite`` on LiteRT's interpreter."""
+    """A ``.tflite`` on LiteRT's interpreter, or on another with the same calls."""
 
-    def __init__(self, model: Path, *, threads: int) -> None:
+    def __init__(
+        self, model: Path, name: str, interpreter: Callable[..., Any], *, threads: int
+    ) -> None:
         super().__init__()
-        self.model, self.name = str(model), f"litert {version('ai-edge-litert')}"
-        self._interpreter: Any = _load(model, threads)
+        self.model, self.name = str(model), name
+        self._interpreter: Any = _load(model, name, interpreter, threads)
         inputs, outputs = (
             self._interpreter.get_input_details(),
             self._interpreter.get_output_details(),
@@ -66,27 +69,28 @@ def open_litert(model: Path, *, threads: int) -> LitertModel:
     Raises:
         RuntimeFailure: the file is missing, truncated, or not a model of ours.
     """
-    return LitertModel(model, threads=threads)
-
-
-def _load(model: Path, threads: int) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
+    name = f"litert {version('ai-edge-litert')}"
+    return LitertModel(model, name, Interpreter, threads=threads)
+
+
+def _load(model: Path, name: str, interpreter: Callable[..., Any], threads: int) -> Any:
     try:
         with native_chatter_hidden():
-            # LiteRT checks every offset of the flatbuffer before it follows one.
-            interpreter = Interpreter(model_path=str(model), num_threads=threads)
-            interpreter.allocate_tensors()
+            # It checks every offset of the flatbuffer before it follows one.
+            loaded = interpreter(model_path=str(model), num_threads=threads)
+            loaded.allocate_tensors()
         read_nameplate(model)  # a cut behind the flatbuffer takes the labels and nothing else
     except ArtifactError as error:
         raise RuntimeFailure(str(error)) from error
     except (RuntimeError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise RuntimeFailure(
-            f"{model}: LiteRT cannot load it ({first}); it is missing, cut short or of another"
+            f"{model}: {name} cannot load it ({first}); it is missing, cut short or of another"
             " format: make it again"
         ) from error
-    return interpreter
+    return loaded
 
 
 def _quantization(details: dict[str, Any]) -> Quantization | None:

@@ -65,7 +65,8 @@ def ask_mediapipe(
         given, answer = Path(scratch) / "pixels.npy", Path(scratch) / "answer.json"
         np.save(given, pixels)
         words = [python, _PROGRAM, model.resolve(), given, answer]
-        _run([str(word) for word in words], f"{model}: MediaPipe refuses it", _RUN_SECONDS, given)
+        subject = f"{model}: MediaPipe refuses it"
+        _run([str(word) for word in words], subject, _RUN_SECONDS, Path(scratch))
         found = json.loads(answer.read_text(encoding="utf-8"))
     return MediaPipeAnswer(
         name=f"mediapipe {found['version']}",
@@ -82,18 +83,30 @@ def mediapipe_python(say: Callable[[str], None]) -> Path:
         RuntimeFailure: it cannot be made, such as without a network.
         ArtifactError: another process is making it.
     """
-    digest = hashlib.sha256(_LOCK.read_bytes() + platform.python_version().encode()).hexdigest()
-    folder = cache_folder().resolve() / "clients" / f"mediapipe-{digest[:12]}"
+    folder = environment_folder()
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     busy = f"{folder}: another threadlite is making it; wait for it to end"
     with only_process(folder.with_name(f"{folder.name}.lock"), busy):
-        if not (folder / _READY).exists():
+        if not is_ready(folder):
             say(f"making MediaPipe's environment in {folder}, once: some 150 MB are downloaded")
             shutil.rmtree(folder, ignore_errors=True)
-            for words in _commands(folder, python):
-                _run(words, "MediaPipe's environment cannot be made", _INSTALL_SECONDS, folder)
+            with tempfile.TemporaryDirectory(prefix="threadlite-") as scratch:
+                for words in _commands(folder, python):
+                    subject = "MediaPipe's environment cannot be made"
+                    _run(words, subject, _INSTALL_SECONDS, Path(scratch))
             (folder / _READY).touch()
     return python
+
+
+def environment_folder() -> Path:
+    """Return where MediaPipe's environment of this lock is kept, whether it is there or not."""
+    digest = hashlib.sha256(_LOCK.read_bytes() + platform.python_version().encode()).hexdigest()
+    return cache_folder().resolve() / "clients" / f"mediapipe-{digest[:12]}"
+
+
+def is_ready(folder: Path) -> bool:
+    """Return whether an environment is there and whole."""
+    return (folder / _READY).exists()
 
 
 def _commands(folder: Path, python: Path) -> list[list[str]]:
@@ -113,11 +126,11 @@ def _commands(folder: Path, python: Path) -> list[list[str]]:
     return [make, [*pip, "--require-hashes", "-r", str(_LOCK)]]
 
 
-def _run(words: Sequence[str], subject: str, seconds: float, beside: Path) -> None:
-    """Run a program in the folder of ``beside``: uv would obey a project found around its own."""
+def _run(words: Sequence[str], subject: str, seconds: float, folder: Path) -> None:
+    """Run a program in ``folder``, an empty one: uv would obey a project found around it."""
     try:
         finished = subprocess.run(
-            words, capture_output=True, text=True, timeout=seconds, cwd=beside.parent
+            words, capture_output=True, text=True, timeout=seconds, cwd=folder
         )
     except subprocess.TimeoutExpired as error:
         raise RuntimeFailure(f"{subject}: no answer in {seconds:.0f} s") from error

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, Self
 from deploy.litert import open_litert
 from deploy.loaded import Probabilities, Quantization
 from deploy.onnxrt import open_onnxruntime
+from deploy.tensorflow_lite import open_tensorflow
 from train.errors import RuntimeFailure, UsageError
 from train.pixels import Pixels
 from train.variant import Format
@@ -76,6 +77,7 @@ class RuntimeEntry(NamedTuple):
 RUNTIMES: dict[str, RuntimeEntry] = {
     "litert": RuntimeEntry("tflite", open_litert),
     "onnxruntime": RuntimeEntry("onnx", open_onnxruntime),
+    "tensorflow": RuntimeEntry("tflite", open_tensorflow),
 }
 
 
@@ -104,7 +106,7 @@ def open_runtime(model: Path, runtime: str, *, threads: int = 2) -> Runtime:
 
 
 def runtime_for(target: Format) -> str:
-    """Return the name of the runtime for a file format.
+    """Return the name of the runtime for a file format: the first in ``RUNTIMES``.
 
     Raises:
         UsageError: no runtime runs that format.

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from deploy.golden import tolerance_for
 from deploy.loaded import LoadedModel, Quantization, require_signature
 from deploy.runtime import RUNTIMES, open_runtime, runtime_for
 from tests.tiny_models import pictures
@@ -177,3 +178,24 @@ def test_dequantization_by_hand() -> None:
     with _Fixed() as runtime:
         found = runtime.predict(np.zeros((1, 2, 2, 3), np.uint8))
     assert found.tolist() == [[-32.0, 0.0, 95.5]]
+
+
+@pytest.mark.parametrize("key", ["float.tflite", "int8.tflite"])
+def test_tensorflows_own_interpreter_agrees(variants: dict[str, Artifact], key: str) -> None:
+    photos = pictures(6)
+    with _open(variants[key]) as shipped, open_runtime(variants[key].payload, "tensorflow") as own:
+        assert own.name.startswith("tensorflow 2.")
+        assert (own.input_shape, own.classes) == (shipped.input_shape, shipped.classes)
+        assert own.output_quantization == shipped.output_quantization
+        # Other kernels sum in another order; an 8-bit operator may round apart by one step.
+        bound = 1e-5 if key == "float.tflite" else tolerance_for("int8")
+        np.testing.assert_allclose(own.predict(photos), shipped.predict(photos), atol=bound)
+
+
+def test_tensorflows_own_interpreter_refuses_what_is_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"no model")
+    with pytest.raises(RuntimeFailure, match=r"model\.tflite: tensorflow 2\S+ cannot load it"):
+        open_runtime(path, "tensorflow")
+    with pytest.raises(RuntimeFailure, match=r"tensorflow runs \.tflite files"):
+        open_runtime(tmp_path / "model.onnx", "tensorflow")

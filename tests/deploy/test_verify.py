@@ -17,6 +17,7 @@ from deploy.metadata import read_metadata, with_metadata
 from deploy.runtime import open_runtime
 from deploy.verify import verify_bundle
 from tests.deploy.sealing import seal_again, set_constant
+from tests.foreign import mediapipe_at_hand
 from tests.tiny_models import LABELS
 from train.artifact import Artifact
 from train.errors import ArtifactError, ParityError, RuntimeFailure, UsageError
@@ -225,11 +226,23 @@ def test_an_environment_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert len(said) == 1
 
 
-@pytest.mark.slow
+def _require_mediapipes_answers(variants: dict[str, Artifact], folder: Path) -> None:
+    for key in ("float.tflite", "int8.tflite"):
+        bundle = write_bundle([variants[key]], folder / key)
+        (result,) = verify_bundle(bundle.folder, clients=["mediapipe"])
+        assert (result.same_top, result.pictures) == (16, 16)
+
+
 def test_mediapipe_itself_gives_the_golden_answers(
     variants: dict[str, Artifact], tmp_path: Path
 ) -> None:
-    for key in ("float.tflite", "int8.tflite"):
-        bundle = write_bundle([variants[key]], tmp_path / key)
-        (result,) = verify_bundle(bundle.folder, clients=["mediapipe"])
-        assert (result.same_top, result.pictures) == (16, 16)
+    with mediapipe_at_hand():
+        _require_mediapipes_answers(variants, tmp_path)
+
+
+@pytest.mark.slow
+def test_mediapipes_environment_is_made_from_its_lock(
+    variants: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THREADLITE_CACHE", str(tmp_path / "cache"))
+    _require_mediapipes_answers(variants, tmp_path)
