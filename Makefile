@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test test-all lint check lock hooks clean
+.PHONY: help setup demo results test test-all clients lint check lock hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +38,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: setup  ## train, optimize, deploy, bench and report on the rendered garments
 	@$(BIN)/threadlite run plans/demo.toml
+	@for bundle in runs/demo/bundles/*/; do $(BIN)/threadlite deploy verify "$$bundle"; done
 
 PLAN ?= plans/clothing.toml
 # More words for `threadlite run`, such as RUN="--weights resnet50-v2-17=FILE".
@@ -51,6 +52,11 @@ results: setup  ## run PLAN (plans/clothing.toml) on DATA and land its results i
 WORKERS ?= 2
 test: setup  ## the tests that CI runs
 	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
+
+# What the tests of foreign clients need: npm's runtimes of the page and MediaPipe's environment.
+# Without them, or without Chromium, those tests are skipped and say so.
+clients: setup  ## bring npm's runtimes and MediaPipe into build/clients, for their tests
+	@$(BIN)/python -m tests.prepare_clients
 
 test-all: setup  ## every test, the long proofs too
 	@$(BIN)/python -m pytest

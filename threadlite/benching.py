@@ -1,115 +1,225 @@
-"""``threadlite bench``: F1, latency and cost of variants, as records."""
+"""``threadlite bench``: F1, latency, layers and cost of variants, as records."""
 
 from argparse import Namespace
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
 
 from bench.accuracy import measure_accuracy
 from bench.cost import measure_cost
 from bench.environment import describe_environment
 from bench.latency import measure_latencies
-from bench.record import (
-    FailureRecord,
-    Record,
-    write_records,
-)
+from bench.measure_layers import layer_records, network_of
+from bench.record import EnvironmentRecord, FailureRecord, Record, of_kind, write_records
 from bench.subject import subject_of, without_paths
 from bench.verdict import verdict_records
 from deploy.runtime import runtime_for
 from threadlite.commands import reopen_dataset
 from threadlite.console import Display
-from train.artifact import Artifact, open_artifact
-from train.dataset import Dataset
-from train.errors import ThreadliteError, UsageError
+from threadlite.variants import parity_ids
+from train.artifact import MANIFEST_NAME, Artifact, Manifest, open_artifact
+from train.dataset import Dataset, Photo
+from train.errors import ArtifactError, ThreadliteError, UsageError
 from train.pixels import load_pixels
 from train.refit import unseen_or_train
 from train.splits import select
+
+Side = Literal["validation", "test"]
+SIDES: tuple[Side, ...] = ("validation", "test")
+COMPARED_PHOTOS = 4  # that the error of every layer is measured on
 
 
 def bench_artifacts(arguments: Namespace, display: Display) -> int:
     """Measure every variant given and write the records; return their number.
 
     A trained Keras network among them gives the MACCs and parameters of the variants made from
-    it; it is not timed itself, for no phone runs it.
+    it; it is not timed itself, for no phone runs it. A variant that is damaged, or that its
+    runtime cannot run, costs one failure with its reason; the others go on.
 
     Args:
         arguments: words of the command: ``artifacts``, ``out`` (must not exist), ``data``, its
-            columns, ``threads`` and ``rounds``.
+            columns, ``threads``, ``rounds``, ``layers`` and ``no_f1``.
         display: shows progress.
 
     Raises:
         UsageError: there is no variant, they were trained on different photos, or ``rounds`` or
             ``threads`` is below 1.
+        ArtifactError: a folder is no artifact, or no variant is whole.
         ConfigError: the photos are not theirs.
     """
     threads, rounds = arguments.threads, arguments.rounds
     if rounds < 1 or threads < 1:
         raise UsageError(f"--rounds and --threads must be 1 or more, got {rounds} and {threads}")
-    given = [open_artifact(folder) for folder in arguments.artifacts]
+    session = _Session(arguments, describe_environment(), display)
+    given = session.opened()
     variants = [artifact for artifact in given if artifact.manifest.name.format != "keras"]
     if not variants:
         raise UsageError("bench needs a .tflite or .onnx artifact; see threadlite optimize")
     if len({variant.manifest.dataset.fingerprint for variant in variants}) > 1:
         raise UsageError("these variants were trained on different photos; bench them apart")
-    parents = {a.manifest.payload_sha256: a for a in given if a not in variants}
-    environment = describe_environment()
-    machine = environment.environment
-    records: list[Record] = [environment]
+    networks = [artifact for artifact in given if artifact not in variants]
     dataset = reopen_dataset(variants[0], arguments, display)
-    for variant in variants:
-        parent = next(
-            (parents[step.parent_sha256] for step in variant.manifest.steps
-             if step.parent_sha256 in parents), None,
-        )  # fmt: skip
-        if parent is not None:
-            records.append(measure_cost(variant, parent, machine))
-        else:
-            display.say(f"{variant.manifest.variant}: name its trained network too, for its cost")
-        records += _accuracies(variant, dataset, machine, threads, display)
-    pairs = [(variant, runtime_for(variant.manifest.name.format)) for variant in variants]
-    display.begin("timing, turns", len(pairs) * rounds)
-    picture = select(dataset.photos, unseen_or_train(variants[0].split())[:1])[0].path
-    records += measure_latencies(
-        pairs,
-        threads=threads,
-        rounds=rounds,
-        environment=machine,
-        picture=picture,
-        advance=display.advance,
-    )
-    records += verdict_records(variants, records, environment)
-    write_records(arguments.out, records)
-    return len(records)
+    alive = session.time(variants, dataset)
+    for variant in alive:
+        session.weigh(variant, networks)
+        if not arguments.no_f1:
+            session.judge(variant, dataset)
+    if arguments.layers and alive:
+        session.profile(alive, networks, dataset)
+    session.explain(alive)
+    write_records(arguments.out, session.records)
+    return len(session.records)
 
 
-def _accuracies(
-    variant: Artifact, dataset: Dataset, machine: str, threads: int, display: Display
-) -> list[Record]:
-    runtime = runtime_for(variant.manifest.name.format)
-    records: list[Record] = []
-    for side in ("validation", "test"):
-        display.say(f"{side} F1 of {variant.manifest.variant} under {runtime}")
-        photos = select(dataset.photos, getattr(variant.split(), side))
-        if not photos:  # a refit trained on its validation photos
-            continue
+class _Session:
+    """One run of the command: what it was told, and what it has recorded."""
+
+    def __init__(
+        self, arguments: Namespace, environment: EnvironmentRecord, display: Display
+    ) -> None:
+        self._arguments, self._environment, self._display = arguments, environment, display
+        self._machine = environment.environment
+        self.records: list[Record] = [environment]
+
+    def opened(self) -> list[Artifact]:
+        """Return the artifacts that are whole; each damaged one beside them is a failure.
+
+        Raises:
+            ArtifactError: a folder is no artifact, or none is whole.
+        """
+        found: list[Artifact] = []
+        errors: dict[Path, ArtifactError] = {}
+        for folder in self._arguments.artifacts:
+            try:
+                found.append(open_artifact(folder))
+            except ArtifactError as error:
+                if not (folder / MANIFEST_NAME).is_file():
+                    raise
+                errors[folder] = error
+        if errors and not found:
+            raise next(iter(errors.values()))
+        self._add([damaged(folder, error, self._machine) for folder, error in errors.items()])
+        return found
+
+    def time(self, variants: Sequence[Artifact], dataset: Dataset) -> list[Artifact]:
+        """Time all variants, interleaved, and return those that can be run."""
+        pairs = [(variant, runtime_for(variant.manifest.name.format)) for variant in variants]
+        rounds = self._arguments.rounds
+        self._display.begin("timing, turns", len(pairs) * rounds)
+        picture = select(dataset.photos, unseen_or_train(variants[0].split())[:1])[0].path
+        found = measure_latencies(
+            pairs,
+            threads=self._arguments.threads,
+            rounds=rounds,
+            environment=self._machine,
+            picture=picture,
+            advance=self._display.advance,
+        )
+        self._add(found)
+        return [
+            variant
+            for variant, record in zip(variants, found, strict=True)
+            if not isinstance(record, FailureRecord)
+        ]
+
+    def weigh(self, variant: Artifact, networks: Sequence[Artifact]) -> None:
+        """Count a variant's MACCs and bytes, where its network was named too."""
+        parent = network_of(variant, {one.manifest.payload_sha256: one for one in networks})
+        if parent is None:
+            self._display.say(
+                f"{variant.manifest.variant}: name its trained network too, for its cost"
+            )
+            return
+        self._attempt(variant, "cost", lambda: [measure_cost(variant, parent, self._machine)])
+
+    def judge(self, variant: Artifact, dataset: Dataset) -> None:
+        """Record what a variant predicts of the validation and the test photos."""
+        for side in SIDES:
+            photos = select(dataset.photos, getattr(variant.split(), side))
+            if photos:  # a refit trained on its validation photos
+                self._attempt(variant, "accuracy", partial(self._predicted, variant, side, photos))
+
+    def _predicted(self, variant: Artifact, side: Side, photos: Sequence[Photo]) -> list[Record]:
+        runtime = runtime_for(variant.manifest.name.format)
+        self._display.say(f"{side} F1 of {variant.manifest.variant} under {runtime}")
         pixels = load_pixels(photos, variant.manifest.pixels)
+        return [
+            measure_accuracy(
+                variant,
+                runtime,
+                photos,
+                pixels,
+                side=side,
+                environment=self._machine,
+                threads=self._arguments.threads,
+            )
+        ]
+
+    def profile(
+        self, variants: Sequence[Artifact], networks: Sequence[Artifact], dataset: Dataset
+    ) -> None:
+        """Time every layer of every variant, and measure its error."""
+        ids = parity_ids(variants[0].split(), COMPARED_PHOTOS)
+        self._display.begin("layers, variants", len(variants))
+        found = layer_records(
+            variants,
+            networks,
+            photos=[photo.path for photo in select(dataset.photos, ids)],
+            threads=self._arguments.threads,
+            environment=self._machine,
+            advance=self._display.advance,
+        )
+        self._add(found)
+
+    def explain(self, variants: Sequence[Artifact]) -> None:
+        """Record why a variant is slower, or loses more, than its float parent may."""
+        found = tuple(self.records)
+        for variant in variants:
+            judged = partial(verdict_records, [variant], found, self._environment)
+            self._attempt(variant, "verdict", judged)
+
+    def _attempt(
+        self, variant: Artifact, stage: str, measure: Callable[[], Sequence[Record]]
+    ) -> None:
+        """Record what ``measure`` gives; what goes wrong is the variant's failure alone."""
         try:
-            records.append(
-                measure_accuracy(
-                    variant,
-                    runtime,
-                    photos,
-                    pixels,
-                    side="validation" if side == "validation" else "test",
-                    environment=machine,
-                    threads=threads,
-                )
-            )
+            self._add(measure())
         except ThreadliteError as error:
-            records.append(
-                FailureRecord(
-                    **subject_of(variant.manifest, machine),
-                    stage="accuracy",
-                    runtime=runtime,
-                    reason=without_paths(str(error)),
-                )
+            failure = FailureRecord(
+                **subject_of(variant.manifest, self._machine),
+                stage=stage,
+                runtime=runtime_for(variant.manifest.name.format),
+                reason=without_paths(str(error)),
             )
-    return records
+            self._add([failure])
+
+    def _add(self, found: Sequence[Record]) -> None:
+        """Keep records, and say at once what failed."""
+        self.records += found
+        for failed in of_kind(found, FailureRecord):
+            self._display.say(f"{failed.variant}: {failed.stage} failed: {failed.reason}")
+
+
+def damaged(folder: Path, error: ArtifactError, machine: str) -> FailureRecord:
+    """Return the record of an artifact that cannot be opened, named as far as it tells.
+
+    Args:
+        folder: of the artifact.
+        error: why it cannot.
+        machine: name of the environment record.
+    """
+    reason = without_paths(str(error))
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
+    except (OSError, ValidationError):
+        return FailureRecord(
+            variant=folder.name,
+            split_method="unknown",
+            environment=machine,
+            stage="opening",
+            reason=reason,
+        )
+    return FailureRecord(**subject_of(manifest, machine), stage="opening", reason=reason)

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeAlias
 
-from threadlite import cost, gate, report, verify
+from threadlite import cost, deploy, gate, pixels, report, rewrites, serve, verify
 from threadlite.devices import add_device
 from threadlite.options import (
     add_approach,
@@ -18,7 +18,10 @@ from threadlite.options import (
     add_threads,
 )
 
-OWN_MODULES = {"gate": gate, "cost": cost, "verify": verify, "report": report}
+OWN_MODULES = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (deploy, gate, cost, verify, serve, pixels, report, rewrites)
+}
 """Commands that are a module of their own: ``add_parser`` and ``run``."""
 EPILOG = """\
 from photos to phone:
@@ -33,6 +36,8 @@ from photos to phone:
   threadlite gate records.jsonl --max-f1-drop 0.01 --max-latency-ratio 0.5
   threadlite cost net --layers
   threadlite verify bundle
+  threadlite deploy bundle --web --out site
+  threadlite serve site
   threadlite report records.jsonl --out report
 """
 
@@ -90,12 +95,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_crossval(commands)
     _add_optimize(commands)
-    _add_deploy(commands)
     _add_bench(commands)
-    gate.add_parser(commands)
-    cost.add_parser(commands)
-    verify.add_parser(commands)
-    report.add_parser(commands)
+    for module in OWN_MODULES.values():
+        module.add_parser(commands)
     _add_classify(commands)
     _add_run(commands)
     commands.add_parser("doctor", help="say what this machine and installation can do")
@@ -131,6 +133,22 @@ def _add_train(commands: _Commands) -> None:
         action="store_true",
         help="train on the validation photos too, once the recipe has been chosen on them",
     )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="ARTIFACT",
+        help="a trained network whose answers are learned beside the labels; given several times,"
+        " the mean of their answers",
+    )
+    parser.add_argument(
+        "--distill",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="how to learn from teachers: temperature=2.0, share=0.7, views=8, feature_weight=0.0",
+    )
     add_selection(parser)
 
 
@@ -163,7 +181,8 @@ def _add_optimize(commands: _Commands) -> None:
         "technique",
         metavar="TECHNIQUE[+TECHNIQUE]",
         help="shrink, prune, cluster, int8 and so on, or several in a row, such as"
-        " shrink+prune+int8; float for the plain export",
+        " shrink+prune+int8; float for the plain export; auto to try several chains and recommend"
+        " one",
     )
     parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="a trained network")
     parser.add_argument("--format", choices=("tflite", "onnx"), default="tflite")
@@ -176,31 +195,33 @@ def _add_optimize(commands: _Commands) -> None:
         help="override a setting of the technique, such as photos=100; of several techniques"
         " shrink.maccs=0.5",
     )
-    add_source(parser, required=False)
-    add_columns(parser)
-
-
-def _add_deploy(commands: _Commands) -> None:
-    parser = commands.add_parser(
-        "deploy", help="put models into a bundle, once they compute what their parent computes"
+    parser.add_argument(
+        "--max-f1-drop",
+        type=float,
+        metavar="SHARE",
+        help="of selective and auto: weighted F1 that may be lost on the validation photos"
+        " (default: 0.01)",
     )
     parser.add_argument(
-        "artifacts",
-        type=Path,
-        nargs="+",
-        metavar="ARTIFACT",
-        help="a trained network (exported in float to both formats), or variants of one network",
+        "--goal",
+        choices=("latency", "size"),
+        help="of auto: what is to be small, the median call or the compressed file"
+        " (default: latency)",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="new folder")
     parser.add_argument(
-        "--parent",
-        type=Path,
-        metavar="ARTIFACT",
-        help="the trained network that variants must agree with",
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="of auto: time for trying; run again, it goes on (default: 60)",
+    )
+    parser.add_argument(
+        "--for",
+        dest="runtime",
+        choices=("litert", "ort"),
+        help="of rewrite: find by racing which rewrites pay on this runtime, and write its file",
     )
     add_source(parser, required=False)
     add_columns(parser)
-    add_threads(parser)
 
 
 def _add_bench(commands: _Commands) -> None:
@@ -211,7 +232,12 @@ def _add_bench(commands: _Commands) -> None:
         "--rounds", type=int, default=20, help="turns of five timed calls each (default: 20)"
     )
     parser.add_argument(
-        "--layers", action="store_true", help="with --device: also time every operator"
+        "--layers",
+        action="store_true",
+        help="also every layer: time, MACCs, share of this machine's peak, numerical error",
+    )
+    parser.add_argument(
+        "--no-f1", action="store_true", help="leave F1 out, which takes the longest"
     )
     add_source(parser, required=False)
     add_columns(parser)

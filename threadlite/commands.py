@@ -34,12 +34,19 @@ def data(arguments: Namespace) -> int:
 def train(arguments: Namespace) -> int:
     """Train one approach."""
     approach = _approach(arguments)
-    from train.fit import train_approach
+    from optimize.distill import DistillConfig
+    from optimize.techniques import checked_config
+    from threadlite.training import train_or_distill
+    from train.artifact import open_artifact
     from train.splits import restrict_split, split_photos
-    from train.storage import only_process
+    from train.storage import digest_of, only_process
     from train.training import Training
 
-    _require_new(arguments.out)
+    require_new(arguments.out)
+    teachers = [open_artifact(folder) for folder in arguments.teacher]
+    if arguments.distill and not teachers:
+        raise UsageError("--distill says how to learn from teachers; name one with --teacher")
+    config = checked_config("distill", DistillConfig, parse_settings(arguments.distill))
     with Display() as display:
         whole = _open(arguments.data, source_options(arguments), display)
         split = split_photos(whole.photos, method=arguments.split, seed=arguments.seed)
@@ -55,12 +62,22 @@ def train(arguments: Namespace) -> int:
         begun = arguments.out.parent / f".training-{arguments.out.name}"
         busy = f"{arguments.out}: another threadlite trains it; wait for it to end"
         with only_process(begun.with_name(f"{begun.name}.lock"), busy):
-            artifact = train_approach(
+            taught = [str(config), *(teacher.manifest.payload_sha256 for teacher in teachers)]
+            told = "-".join(
+                (
+                    training.key[:16],
+                    *(("refit",) if arguments.refit else ()),
+                    *((digest_of(taught)[:16],) if teachers else ()),
+                )
+            )
+            artifact = train_or_distill(
                 training,
                 arguments.out,
-                checkpoints=begun / f"{training.key[:16]}{'-refit' if arguments.refit else ''}",
-                progress=display,
+                checkpoints=begun / told,
                 refit=arguments.refit,
+                teachers=teachers,
+                config=config,
+                progress=display,
             )
             shutil.rmtree(begun, ignore_errors=True)  # with other settings' that were given up
     _tell(f"{artifact.manifest.variant} in {arguments.out}")
@@ -98,23 +115,38 @@ def crossval(arguments: Namespace) -> int:
 
 def optimize(arguments: Namespace) -> int:
     """Make a new artifact by one technique, or by several, one after the other."""
-    from threadlite.optimizing import optimize_chain
+    if arguments.technique == "auto":
+        return _optimize_automatically(arguments)
+    if arguments.runtime is not None:
+        return _rewrite_for_runtime(arguments)
+    from threadlite.optimizing import lines_of, optimize_chain
 
-    _require_new(arguments.out)
+    require_new(arguments.out)
     with Display() as display:
         made = optimize_chain(arguments, display)
-    _tell(f"{made.manifest.variant} in {arguments.out}")
+    for line in lines_of(made):
+        _tell(line)
     return 0
 
 
-def deploy(arguments: Namespace) -> int:
-    """Check variants against their parent and bundle them."""
-    from threadlite.deploying import deploy_bundle
+def _rewrite_for_runtime(arguments: Namespace) -> int:
+    from threadlite.rewriting import rewrite_for_runtime
 
-    _require_new(arguments.out)
+    require_new(arguments.out)
     with Display() as display:
-        deploy_bundle(arguments, display)
-    _tell(f"bundle in {arguments.out}")
+        lines = rewrite_for_runtime(arguments, display)
+    for line in lines:
+        _tell(line)
+    return 0
+
+
+def _optimize_automatically(arguments: Namespace) -> int:
+    from threadlite.auto import optimize_automatically
+
+    with Display() as display:
+        lines = optimize_automatically(arguments, display)
+    for line in lines:
+        _tell(line)
     return 0
 
 
@@ -123,7 +155,7 @@ def bench(arguments: Namespace) -> int:
     from threadlite.benching import bench_artifacts
     from threadlite.devices import bench_on_device
 
-    _require_new(arguments.out)
+    require_new(arguments.out)
     measure = bench_on_device if arguments.device else bench_artifacts
     with Display() as display:
         count = measure(arguments, display)
@@ -240,7 +272,7 @@ def _open(source: str, options: SourceOptions, display: Display) -> Dataset:
     return open_dataset(source, options, advance=display.advance, received=display.received)
 
 
-def _require_new(path: Path) -> None:
+def require_new(path: Path) -> None:
     """Refuse an output that is there, or that could not be written after all the work."""
     from train.storage import require_writable
 

@@ -1,15 +1,22 @@
-"""``threadlite deploy``: variants that agree with their parent go into a bundle."""
+"""``threadlite deploy``: variants that agree with their parent go into a bundle.
+
+With ``--web`` the page that runs it in a browser goes in too, also into a bundle made before.
+"""
 
 import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.bundle import write_bundle
+from deploy.browser import web_runtimes, with_page
+from deploy.bundle import read_bundle, write_bundle
 from deploy.parity import check_parity, require_parity
+from deploy.pixel_parity import read_pixel_parity
+from deploy.sizes import LARGE_BYTES
 from optimize.convert import export_float
 from threadlite.commands import reopen_dataset
 from threadlite.console import Display
+from threadlite.model_files import is_bundle
 from threadlite.plan import PARITY_PHOTOS
 from threadlite.variants import parity_ids
 from train.artifact import Artifact, open_artifact
@@ -21,18 +28,39 @@ from train.splits import select
 
 
 def deploy_bundle(arguments: Namespace, display: Display) -> None:
-    """Check every variant against its parent and bundle them.
+    """Check every variant against its parent and bundle them, or add the page to a bundle.
 
     Args:
-        arguments: words of the command: ``artifacts`` (one trained network, or variants of one),
-            ``parent`` (the trained network, where they are variants), ``out`` (must not exist),
-            ``data``, its columns and ``threads``.
+        arguments: words of the command: ``artifacts`` (one trained network, variants of one, or
+            with ``web`` one bundle), ``parent`` (the trained network, where they are variants),
+            ``out`` (must not exist), ``web``, ``pixels`` (a record for the README), ``data``, its
+            columns and ``threads``.
         display: shows progress.
 
     Raises:
         UsageError: the artifacts do not belong together, or the parent is not given.
         ParityError: a variant does not compute what its parent computes.
+        RuntimeFailure: npm cannot bring the page's runtimes.
     """
+    runtimes = web_runtimes(display.say) if arguments.web else None  # said before hours of work
+    bundles = [folder for folder in arguments.artifacts if is_bundle(folder)]
+    if bundles and (runtimes is None or len(arguments.artifacts) > 1):
+        raise UsageError(
+            f"{bundles[0]} is a bundle already; with --web, and alone, it gets the page"
+        )
+    with tempfile.TemporaryDirectory(prefix="threadlite-") as scratch:
+        made = bundles[0] if bundles else Path(scratch) / "bundle"
+        if runtimes is None:
+            _bundle_variants(arguments, arguments.out, display)
+            return
+        if not bundles:
+            _bundle_variants(arguments, made, display)
+        with_page(read_bundle(made), arguments.out, runtimes)
+        display.say(f"see it with: threadlite serve {arguments.out}")
+
+
+def _bundle_variants(arguments: Namespace, out: Path, display: Display) -> None:
+    measured = read_pixel_parity(arguments.pixels) if arguments.pixels else None
     given = [open_artifact(folder) for folder in arguments.artifacts]
     network = _network(given, arguments.parent)
     dataset = reopen_dataset(network, arguments, display)
@@ -52,7 +80,14 @@ def deploy_bundle(arguments: Namespace, display: Display) -> None:
                 f" largest difference {parity.max_difference:.2g}"
             )
         require_parity(found)
-        write_bundle(variants, arguments.out)
+        manifest = write_bundle(variants, out, pixel_parity=measured).manifest
+    for model in manifest.models:
+        size = manifest.files[model.file].file_bytes
+        if size > LARGE_BYTES:
+            display.say(
+                f"{model.file} adds {size / 1e6:.1f} MB to an app's download, more than"
+                f" {LARGE_BYTES / 1e6:.0f}; int8 is a quarter of float"
+            )
 
 
 def _network(given: Sequence[Artifact], parent: Path | None) -> Artifact:

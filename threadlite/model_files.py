@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.bundle import BundledModel, read_bundle
-from deploy.runtime import RUNTIMES
+from deploy.runtime import RUNTIMES, runtime_for
 from optimize.nameplate import read_nameplate
 from train.artifact import MANIFEST_NAME, open_artifact
 from train.errors import ArtifactError, UsageError
 from train.pixels import PixelContract
 
 READY_MADE = Path(__file__).parents[1] / "models" / "efficientnet-lite0"
-RUNTIME_OF = {f".{entry.format}": name for name, entry in RUNTIMES.items()}
+RUNTIME_OF = {f".{entry.format}": runtime_for(entry.format) for entry in RUNTIMES.values()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def find_model(path: Path | None, *, runtime: str | None = None) -> Model:
         )
     path = path or READY_MADE
     if path.is_dir():
-        return _model_of_bundle(path, runtime) if _is_bundle(path) else _model_of_artifact(path)
+        return _model_of_bundle(path, runtime) if is_bundle(path) else _model_of_artifact(path)
     if not path.is_file():
         raise ArtifactError(f"--model {path}: no such file or folder")
     if path.suffix not in (*RUNTIME_OF, ".keras"):
@@ -79,7 +79,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _is_bundle(folder: Path) -> bool:
+def is_bundle(folder: Path) -> bool:
     """Return whether the manifest is that of a bundle: it alone holds ``models``."""
     try:
         manifest = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from deploy.runtime import RUNTIMES
+from deploy.runtime import RUNTIMES, runtime_for
 from optimize.techniques import TECHNIQUES, Chain, make_config, parse_chain
 from threadlite.plan_approach import ApproachSection, Section, once
 from train.dataset import DROPPED_LABELS, SourceOptions
@@ -22,6 +22,8 @@ from train.seeds import SEED_LIMIT
 from train.splits import SplitMethod
 
 PARITY_PHOTOS = 256
+# The first runtime of each format is the one that ships; others are there to compare answers with.
+_BENCHED = tuple(dict.fromkeys(runtime_for(entry.format) for entry in RUNTIMES.values()))
 
 
 class DataSection(Section):
@@ -119,18 +121,20 @@ class BenchSection(Section):
         runtimes: variants for other runtimes are bundled, and neither judged nor timed.
         threads: of each runtime.
         rounds: turns of each variant, five timed calls a turn, batch 1.
+        layers: whether every layer of every variant is timed too.
     """
 
-    runtimes: tuple[str, ...] = Field(default=tuple(RUNTIMES), min_length=1)
+    runtimes: tuple[str, ...] = Field(default=_BENCHED, min_length=1)
     threads: int = Field(default=2, ge=1, le=64)
     rounds: int = Field(default=20, ge=5)
+    layers: bool = False
 
     @model_validator(mode="after")
     def _are_known(self) -> Self:
         once(self.runtimes)
         for name in self.runtimes:
-            if name not in RUNTIMES:
-                raise ValueError(f"{name!r} is not known; choose from {', '.join(RUNTIMES)}")
+            if name not in _BENCHED:
+                raise ValueError(f"{name!r} is not known; choose from {', '.join(_BENCHED)}")
         return self
 
 

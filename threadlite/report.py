@@ -50,10 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.report import write_report
     from bench.report_content import Extras
     from bench.report_input import read_for_report
-    from threadlite.commands import _require_new
+    from threadlite.commands import require_new
     from train.storage import whole_folder
 
-    _require_new(arguments.out)
+    require_new(arguments.out)
     records, warnings = read_for_report(arguments.records)
     old_records = None
     if arguments.against:

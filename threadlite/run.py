@@ -15,6 +15,7 @@ from optimize.techniques import Chain
 from threadlite.plan import Plan
 from threadlite.plan_approach import ApproachSection
 from threadlite.steps import Steps
+from threadlite.timing import time_layers, time_variants
 from threadlite.workspace import Workspace, digests_of, step_key
 from train.artifact import Artifact
 from train.errors import (
@@ -126,7 +127,9 @@ def _run_alone(
         for method in section.crossval:
             run.crossval(section, method)
     if run.variants:
-        run.take(steps.latency(run.variants))
+        run.take(time_variants(steps, run.variants))
+        if plan.bench.layers:
+            run.take(time_layers(steps, run.variants, run.networks))
         run.take(steps.verdicts(run.variants, run.records))
     run.bundle()
     workspace.forget_checkpoints()
@@ -148,6 +151,7 @@ class _Run:
     variants: list[Artifact] = field(default_factory=list)
     sound: dict[str, list[Artifact]] = field(default_factory=dict)
     trained: dict[tuple[str, str], Artifact] = field(default_factory=dict)
+    networks: list[Artifact] = field(default_factory=list)
     bundles: list[Path] = field(default_factory=list)
 
     def take(self, made: Sequence[Record]) -> None:
@@ -189,6 +193,7 @@ class _Run:
 
     def make_variants(self, parent: Artifact) -> None:
         """Make and judge every variant of a trained network; those that pass are bundled."""
+        self.networks.append(parent)
         self._make_files(parent, parent, "float", "")
         for chain in self.steps.plan.optimize.chains:
             network = self._change(parent, chain)
@@ -204,6 +209,8 @@ class _Run:
         except (ConversionError, ConfigError) as error:
             self._fail(error, trained, f"{chain.label}.keras")
             return None
+        if network is not trained:
+            self.networks.append(network)
         return network
 
     def _make_files(self, trained: Artifact, network: Artifact, label: str, technique: str) -> None:

@@ -30,7 +30,6 @@ from train.dataset import Dataset, Photo, restrict
 from train.errors import ThreadliteError
 from train.pixels import load_pixels
 from train.progress import Progress
-from train.refit import unseen_or_train
 from train.splits import (
     Split,
     SplitMethod,
@@ -193,34 +192,6 @@ class Steps:
             ]
 
         return self._records(f"{side}-f1", variant, "bench.accuracy", {"side": side}, make)
-
-    def latency(self, variants: Sequence[Artifact]) -> list[Record]:
-        """Time all variants together, interleaved; a variant more or less times all again."""
-        from bench.latency import measure_latencies
-
-        pairs = [(variant, runtime_for(variant.manifest.name.format)) for variant in variants]
-        inputs = {
-            "variants": [identity_of(variant) for variant in variants],
-            "threads": self._threads, "rounds": self.plan.bench.rounds, "machine": self._machine,
-            "child": code_digest("bench.worker"),
-        }  # fmt: skip
-
-        def make() -> list[Record]:
-            (picture,) = select(self.dataset.photos, unseen_or_train(variants[0].split())[:1])
-            self.progress.begin("timing, turns", len(pairs) * self.plan.bench.rounds)
-            return list(
-                measure_latencies(
-                    pairs,
-                    threads=self._threads,
-                    rounds=self.plan.bench.rounds,
-                    environment=self._machine,
-                    picture=picture.path,
-                    advance=self.progress.advance,
-                )
-            )
-
-        key = step_key("bench.latency", inputs)
-        return self.workspace.records("latency", key, make)
 
     def verdicts(self, variants: Sequence[Artifact], records: Sequence[Record]) -> list[Record]:
         """Say why a variant is slower, or loses more, than its float parent may, where it is so."""

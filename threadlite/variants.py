@@ -1,25 +1,30 @@
 """Variants of a trained network: what names one, how it is made, and what it is compared on."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from deploy.runtime import open_runtime, runtime_for
 from optimize.convert import export_float
 from optimize.finetune import Workshop
 from optimize.quantize import choose_calibration
-from optimize.techniques import TECHNIQUES, Chain
+from optimize.techniques import Chain, find_technique, word_of
 from threadlite.workspace import Workspace, step_key
 from train.artifact import Artifact, open_artifact
 from train.dataset import Dataset
+from train.errors import ConversionError
+from train.metrics import weighted_f1
 from train.pixels import load_pixels
-from train.progress import Progress
+from train.progress import Progress, Silent
 from train.refit import unseen_or_train
 from train.splits import Split, select
 from train.storage import digest_of, plain_write_errors
+from train.training import truths_of
 from train.variant import Format
+
+SCORING_THREADS = 2
 
 
 def identity_of(artifact: Artifact) -> str:
@@ -37,13 +42,72 @@ def parity_ids(split: Split, count: int) -> list[str]:
 
 
 def optimize_artifact(
-    parent: Artifact, technique: str, target: Format, dataset: Dataset, config: Any, folder: Path
+    parent: Artifact,
+    name: str,
+    target: Format,
+    dataset: Dataset,
+    config: Any,
+    folder: Path,
+    *,
+    state: Path,
+    progress: Progress,
 ) -> Artifact:
-    """Apply ``technique``, calibrating on training photos drawn as ``config`` says."""
+    """Apply the technique ``name``, calibrating on training photos drawn as ``config`` says.
+
+    Args:
+        parent: a Keras artifact.
+        name: of a technique that writes a file.
+        target: the file's format.
+        dataset: the photos that the parent was trained on.
+        config: of the technique.
+        folder: of the new artifact; must not exist.
+        state: what a technique that searches goes on from when it was killed.
+        progress: told of what a search scores.
+    """
+    technique = find_technique(name)
     ids = choose_calibration(parent.split().train, config)
     pixels = load_pixels(select(dataset.photos, ids), parent.manifest.pixels)
-    made: Artifact = TECHNIQUES[technique].apply(parent, target, pixels, ids, folder, config)
+    judged: dict[str, Any] = {}
+    if technique.judged:
+        score = validation_scorer(parent, name, target, dataset, progress)
+        judged = {"score": score, "state": state, "progress": progress}
+    made: Artifact = technique.apply(parent, target, pixels, ids, folder, config, **judged)
     return made
+
+
+def validation_scorer(
+    parent: Artifact, technique: str, target: Format, dataset: Dataset, progress: Progress
+) -> Callable[[Path], float]:
+    """Return what gives a model file's weighted F1 on the validation photos.
+
+    Args:
+        parent: the network that the files are made from.
+        technique: that asks for it.
+        target: format of the files, which decides the runtime.
+        dataset: the photos that the parent was trained on.
+        progress: told of every score.
+
+    Raises:
+        ConversionError: the parent trained on its validation photos: nothing may choose by them.
+    """
+    photos = select(dataset.photos, parent.split().validation)
+    if not photos:
+        raise ConversionError(
+            f"{parent.manifest.variant}: {technique} chooses by validation photos, and this"
+            " network was trained on them; use int8, or a network that is no refit"
+        )
+    labels = parent.manifest.labels
+    truths, pixels = truths_of(photos, labels), load_pixels(photos, parent.manifest.pixels)
+    runtime = runtime_for(target)
+
+    def score(model: Path) -> float:
+        with open_runtime(model, runtime, threads=SCORING_THREADS) as opened:
+            answers = opened.predict(pixels).argmax(axis=1).tolist()
+        found = weighted_f1(truths, answers, len(labels))
+        progress.say(f"{technique}: a variant of validation F1 {found:.3f} under {runtime}")
+        return found
+
+    return score
 
 
 def export_variant(parent: Artifact, target: Format, workspace: Workspace) -> Artifact:
@@ -60,14 +124,20 @@ def optimize_variant(
     target: Format,
     dataset: Dataset,
     workspace: Workspace,
+    progress: Progress | None = None,
 ) -> Artifact:
-    """Apply a technique that writes a file, unless it is done."""
+    """Apply a technique that writes a file, unless it is done; a search cut off goes on."""
     inputs = {"parent": identity_of(parent), "target": target, "config": asdict(config)}
-    key = step_key(TECHNIQUES[technique].apply.__module__, inputs)
+    key = step_key(find_technique(technique).apply.__module__, inputs)
     name = f"{parent.manifest.name.as_format(target)}.{technique}.{parent.manifest.split.method}"
-    return workspace.artifact(
-        name, key, partial(optimize_artifact, parent, technique, target, dataset, config)
-    )
+
+    def make(folder: Path) -> Artifact:
+        state, told = workspace.checkpoints(key) / "search.json", progress or Silent()
+        return optimize_artifact(
+            parent, technique, target, dataset, config, folder, state=state, progress=told
+        )
+
+    return workspace.artifact(name, key, make)
 
 
 def change_network(
@@ -79,7 +149,7 @@ def change_network(
     progress: Progress,
 ) -> Artifact:
     """Apply a technique that makes a Keras network, unless it is done; cut off, it goes on."""
-    apply = TECHNIQUES[technique].apply
+    apply = find_technique(technique).apply
     inputs = {"parent": identity_of(parent), "config": asdict(config)}
     key = step_key(apply.__module__, inputs)
 
@@ -90,7 +160,7 @@ def change_network(
         return made
 
     name = parent.manifest.name
-    words = (name.network, *name.techniques, TECHNIQUES[technique].word)
+    words = (name.network, *name.techniques, word_of(technique))
     method = parent.manifest.split.method
     return workspace.artifact(f"{'.'.join(words)}.{method}", key, make)
 
@@ -122,7 +192,16 @@ def optimize_by_chain(
     for name in chain.networks:
         network = change_network(network, name, configs[name], dataset, workspace, progress)
     if chain.file:
-        return optimize_artifact(network, chain.file, target, dataset, configs[chain.file], folder)
+        return optimize_artifact(
+            network,
+            chain.file,
+            target,
+            dataset,
+            configs[chain.file],
+            folder,
+            state=workspace.checkpoints(chain.file) / "search.json",
+            progress=progress,
+        )
     with plain_write_errors(folder):
         network.folder.rename(folder)
     return open_artifact(folder)

@@ -22,8 +22,9 @@ def add_parser(commands: _Commands) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="what runs the golden pictures, again for several: litert, onnxruntime, or"
-        " mediapipe, whose own environment is made on first use (default: each model's runtime)",
+        help="what runs the golden pictures, again for several: litert, onnxruntime, tensorflow"
+        " (its own interpreter), or mediapipe, whose environment is made on first use (default:"
+        " each model's runtime)",
     )
     parser.add_argument(
         "--threads", type=int, default=1, help="threads that a runtime may use (default: 1)"

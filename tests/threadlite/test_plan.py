@@ -114,6 +114,7 @@ def test_techniques_are_chained_with_settings_of_each(tmp_path: Path) -> None:
         (BASE + "[optimize.settings.int4]\n", "'int4' is not known; choose from"),
         (BASE + "[optimize.settings.int8]\ncalibrate = 1\n", "int8 has no setting 'calibrate'"),
         (BASE + "[bench]\nruntimes = ['coreml']\n", "'coreml' is not known; choose from litert"),
+        (BASE + "[bench]\nruntimes = ['tensorflow']\n", "choose from litert, onnxruntime"),
         (BASE + "[approaches.recipe]\nepoch = 3\n", "epoch"),
         (BASE + "[approaches.recipe]\nepochs = 0\n", "trains nothing"),
         (BASE + "[approaches.recipe]\nlearning_rate = nan\n", "learning_rate"),

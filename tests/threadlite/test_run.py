@@ -183,6 +183,22 @@ def test_photos_of_another_dataset_are_refused(
     assert "these are not the photos that" in capsys.readouterr().err
 
 
+def test_layers_are_timed_where_the_plan_asks(
+    undisturbed: tuple[Path, str], plan: Path, tmp_path: Path
+) -> None:
+    asking = tmp_path / "small.toml"
+    asking.write_text(plan.read_text() + "runtimes = ['litert']\nlayers = true\n")
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed[0], out)
+    finish(asking, out)
+    timed = [record for record in records_of(out) if record["kind"] == "layer_times"]
+    assert {record["variant"] for record in timed} == {
+        "custom-cnn.float.tflite", "custom-cnn.int8.tflite"
+    }  # fmt: skip
+    assert not [record for record in records_of(out) if record["kind"] == "failure"]
+    assert "0 steps done" in finish(asking, out)
+
+
 @pytest.mark.parametrize("name", ["model.tflite", "model.onnx"])
 def test_truncated_model_is_refused(
     undisturbed: tuple[Path, str], tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
