@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from deploy import golden
+from deploy.bundle_code import FOLDER_NAME as SNIPPETS
 from deploy.bundle_code import wanted_snippets
 from deploy.bundle_manifest import BundledModel, BundleManifest
 from deploy.bundle_templates import filled_in
@@ -81,15 +82,20 @@ def write_readme(
         for model, found in zip(manifest.models, measured, strict=True)
     ]
     index, _ = golden.read_golden(folder / golden.FOLDER_NAME, manifest.pixels)
-    parts = {
-        name: sizes_of([folder / name])
-        for name in (*(model.file for model in manifest.models), LABELS_NAME)
-    }
+    names = (*(model.file for model in manifest.models), LABELS_NAME)
+    parts = {f"`{name}`": sizes_of([folder / name]) for name in names}
+    for name in (golden.FOLDER_NAME, SNIPPETS):
+        parts[f"`{name}/`, not for the app"] = sizes_of(sorted((folder / name).iterdir()))
     text = filled_in(
         "README.md.jinja",
         {
             "parts": parts,
-            "large": [name for name, part in parts.items() if part.file_bytes > LARGE_BYTES],
+            "large": [
+                (model.file, model.precision == "float")
+                for model in manifest.models
+                if manifest.files[model.file].file_bytes > LARGE_BYTES
+            ],
+            "large_megabytes": LARGE_BYTES / 1e6,
             "pixel_parity": pixel_parity,
             "manifest": manifest,
             "models": [_model_values(model, found) for model, found in pairs],

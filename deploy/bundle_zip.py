@@ -1,6 +1,7 @@
 """A bundle as it travels: a folder, or a zip archive of one, which is unpacked with care."""
 
 import contextlib
+import lzma
 import shutil
 import stat
 import tempfile
@@ -15,6 +16,10 @@ from train.errors import ArtifactError
 
 MAX_UNPACKED_BYTES = 2**31  # far above any model that a phone loads
 MAX_ENTRIES = 10_000
+# What zipfile raises on damage: its own errors, those of each compression, of names, and of places.
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, OSError, ValueError,
+)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -46,7 +51,7 @@ def _unpacked(path: Path, scratch: Path) -> Path:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(item) as source, target.open("wb") as sink:
                     shutil.copyfileobj(source, sink)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError) as error:
+    except _BROKEN as error:
         raise ArtifactError(
             f"{path}: must be a bundle's folder or a zip archive of it ({error})"
         ) from error

@@ -1,7 +1,9 @@
 """What every loaded model shares, whatever runs it: checks, batches, closing."""
 
 import abc
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn, Self
 
 import numpy as np
@@ -25,7 +27,7 @@ class LoadedModel(abc.ABC):
     """A model that a runtime has loaded; belongs to one thread, closes with its block.
 
     Attributes:
-        model: path of the file, for messages.
+        model: path of the file and the variant that it says it is, for messages.
         name: runtime and version: ``litert 2.3.0``.
         input_shape: ``(1, height, width, 3)``; the input is uint8.
         classes: number of probabilities.
@@ -109,6 +111,20 @@ class LoadedModel(abc.ABC):
             return raw.astype(np.float32)
         shifted = raw.astype(np.float32) - self.output_quantization.zero_point
         return (shifted * np.float32(self.output_quantization.scale)).astype(np.float32)
+
+
+def subject_of(model: Path, variant: str | None) -> str:
+    """Return how messages name a model: its path and, where the file tells it, its variant."""
+    return f"{model} ({variant})" if variant else str(model)
+
+
+def name_with(name: str, accelerators: Sequence[str]) -> str:
+    """Return a runtime's name and, where they were chosen, what runs its operators.
+
+    Of a library its file name alone: no path of a machine goes into a record.
+    """
+    chosen = ", ".join(Path(item).name for item in accelerators)
+    return f"{name} ({chosen})" if chosen else name
 
 
 def require_signature(model: str, inputs: list[Any], outputs: list[Any]) -> None:

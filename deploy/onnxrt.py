@@ -1,5 +1,9 @@
-"""ONNX Runtime: runs ``.onnx`` on the processor."""
+"""ONNX Runtime: runs ``.onnx``, on the processor unless other providers are named.
 
+Its accelerators are execution providers by their own names, the first that can run a node first.
+"""
+
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -7,20 +11,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deploy.loaded import LoadedModel, require_signature
-from train.errors import RuntimeFailure
+from deploy.loaded import LoadedModel, name_with, require_signature, subject_of
+from train.errors import RuntimeFailure, UsageError
 from train.pixels import Pixels
 
+_PROCESSOR = "CPUExecutionProvider"
 _ERRORS_ONLY = 3  # ONNX Runtime's log severity: warnings would go to the user's terminal
 
 
 class OnnxModel(LoadedModel):
-    """An ``.onnx`` on ONNX Runtime's processor provider."""
+    """An ``.onnx`` on ONNX Runtime."""
 
-    def __init__(self, model: Path, *, threads: int) -> None:
+    def __init__(self, model: Path, *, threads: int, accelerators: Sequence[str]) -> None:
         super().__init__()
-        self.model, self.name = str(model), f"onnxruntime {version('onnxruntime')}"
-        self._session: Any = _load(model, threads)
+        self.name = name_with(f"onnxruntime {version('onnxruntime')}", accelerators)
+        self._session: Any = _load(model, threads, list(accelerators) or [_PROCESSOR])
+        told = self._session.get_modelmeta().custom_metadata_map
+        self.model = subject_of(model, told.get("variant"))
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         require_signature(
             self.model,
@@ -56,18 +63,23 @@ class OnnxModel(LoadedModel):
         self._session = None
 
 
-def open_onnxruntime(model: Path, *, threads: int) -> OnnxModel:
+def open_onnxruntime(model: Path, *, threads: int, accelerators: Sequence[str] = ()) -> OnnxModel:
     """Load ``model`` on ONNX Runtime.
 
     Raises:
+        UsageError: this build of ONNX Runtime lacks a provider.
         RuntimeFailure: the file is missing, truncated, or not a model of ours.
     """
-    return OnnxModel(model, threads=threads)
+    return OnnxModel(model, threads=threads, accelerators=accelerators)
 
 
-def _load(model: Path, threads: int) -> Any:
+def _load(model: Path, threads: int, providers: list[str]) -> Any:
     import onnxruntime
 
+    there = onnxruntime.get_available_providers()
+    lacking = [name for name in providers if name not in there]
+    if lacking:
+        raise UsageError(f"provider {lacking[0]!r} is not one of {', '.join(there)}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -75,7 +87,7 @@ def _load(model: Path, threads: int) -> Any:
     # Idle threads that spin on after a call would take the CPU from whatever runs next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # its exceptions share no base but Exception
         first = str(error).strip().splitlines()[0]
         raise RuntimeFailure(

@@ -5,6 +5,7 @@ runtime belongs to one thread; for several threads open one each. Adding a runti
 and one line in ``RUNTIMES``.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self
 
@@ -62,7 +63,7 @@ class Runtime(Protocol):
 class Opener(Protocol):
     """What loads a model file on a runtime."""
 
-    def __call__(self, model: Path, *, threads: int) -> Runtime:
+    def __call__(self, model: Path, *, threads: int, accelerators: Sequence[str]) -> Runtime:
         """Return ``model``, loaded."""
         ...
 
@@ -81,16 +82,21 @@ RUNTIMES: dict[str, RuntimeEntry] = {
 }
 
 
-def open_runtime(model: Path, runtime: str, *, threads: int = 2) -> Runtime:
+def open_runtime(
+    model: Path, runtime: str, *, threads: int = 2, accelerators: Sequence[str] = ()
+) -> Runtime:
     """Load a model file.
 
     Args:
         model: a ``.tflite`` or ``.onnx`` that threadlite wrote.
         runtime: a name in ``RUNTIMES``.
         threads: threads that one call may use.
+        accelerators: what runs the operators in place of the runtime's default: delegates of
+            ``litert`` and ``tensorflow`` (the path of a library, or ``builtin``), execution
+            providers of ``onnxruntime``. They are in the runtime's name, so that records tell.
 
     Raises:
-        UsageError: there is no such runtime, or ``threads`` is below 1.
+        UsageError: there is no such runtime or provider, or ``threads`` is below 1.
         RuntimeFailure: the file is missing, truncated, or not what the runtime runs.
     """
     if runtime not in RUNTIMES:
@@ -102,7 +108,7 @@ def open_runtime(model: Path, runtime: str, *, threads: int = 2) -> Runtime:
         raise RuntimeFailure(f"{model}: {runtime} runs .{entry.format} files")
     if not model.is_file():
         raise RuntimeFailure(f"{model}: no such file")
-    return entry.open(model, threads=threads)
+    return entry.open(model, threads=threads, accelerators=accelerators)
 
 
 def runtime_for(target: Format) -> str:

@@ -41,6 +41,19 @@ def add_parser(commands: _Commands) -> None:
         metavar="RECORD.json",
         help="what `threadlite pixels` measured of this network, for the bundle's README",
     )
+    parser.add_argument(
+        "--records",
+        type=Path,
+        metavar="RECORDS.jsonl",
+        help="what `threadlite bench` or a run measured of these variants, for the F1 of each class"
+        " and the host's times in the bundle's README",
+    )
+    about = parser.add_argument_group("what the models and the README say of themselves")
+    about.add_argument(
+        "--model-version", default="", metavar="TEXT", help="default: the network's digest, short"
+    )
+    about.add_argument("--author", default="", metavar="NAME", help="who made the model")
+    about.add_argument("--licence", default="", metavar="TEXT", help="under what terms to use it")
     add_source(parser, required=False)
     add_columns(parser)
     add_threads(parser)

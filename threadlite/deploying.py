@@ -8,14 +8,16 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.record import read_records
 from deploy.browser import web_runtimes, with_page
-from deploy.bundle import read_bundle, write_bundle
+from deploy.bundle import About, read_bundle, write_bundle
 from deploy.parity import check_parity, require_parity
 from deploy.pixel_parity import read_pixel_parity
 from deploy.sizes import LARGE_BYTES
 from optimize.convert import export_float
 from threadlite.commands import reopen_dataset
 from threadlite.console import Display
+from threadlite.evidence import evidence_of
 from threadlite.model_files import is_bundle
 from threadlite.plan import PARITY_PHOTOS
 from threadlite.variants import parity_ids
@@ -26,6 +28,9 @@ from train.pixels import load_pixels
 from train.predict import predict
 from train.splits import select
 
+# What goes into the models and the README, and so into no bundle that is made already.
+_TOLD = ("pixels", "records", "model_version", "author", "licence")
+
 
 def deploy_bundle(arguments: Namespace, display: Display) -> None:
     """Check every variant against its parent and bundle them, or add the page to a bundle.
@@ -33,8 +38,8 @@ def deploy_bundle(arguments: Namespace, display: Display) -> None:
     Args:
         arguments: words of the command: ``artifacts`` (one trained network, variants of one, or
             with ``web`` one bundle), ``parent`` (the trained network, where they are variants),
-            ``out`` (must not exist), ``web``, ``pixels`` (a record for the README), ``data``, its
-            columns and ``threads``.
+            ``out`` (must not exist), ``web``, ``pixels`` and ``records`` (for the README),
+            ``model_version``, ``author`` and ``licence``, ``data``, its columns and ``threads``.
         display: shows progress.
 
     Raises:
@@ -47,6 +52,12 @@ def deploy_bundle(arguments: Namespace, display: Display) -> None:
     if bundles and (runtimes is None or len(arguments.artifacts) > 1):
         raise UsageError(
             f"{bundles[0]} is a bundle already; with --web, and alone, it gets the page"
+        )
+    told = [name for name in _TOLD if bundles and getattr(arguments, name)]
+    if told:
+        raise UsageError(
+            f"--{told[0].replace('_', '-')}: {bundles[0]} is sealed with what it says; deploy its"
+            " variants again"
         )
     with tempfile.TemporaryDirectory(prefix="threadlite-") as scratch:
         made = bundles[0] if bundles else Path(scratch) / "bundle"
@@ -61,6 +72,12 @@ def deploy_bundle(arguments: Namespace, display: Display) -> None:
 
 def _bundle_variants(arguments: Namespace, out: Path, display: Display) -> None:
     measured = read_pixel_parity(arguments.pixels) if arguments.pixels else None
+    records = read_records(arguments.records)[0] if arguments.records else []
+    about = About(
+        version=arguments.model_version,
+        author=arguments.author or About.author,
+        licence=arguments.licence,
+    )
     given = [open_artifact(folder) for folder in arguments.artifacts]
     network = _network(given, arguments.parent)
     dataset = reopen_dataset(network, arguments, display)
@@ -80,13 +97,20 @@ def _bundle_variants(arguments: Namespace, out: Path, display: Display) -> None:
                 f" largest difference {parity.max_difference:.2g}"
             )
         require_parity(found)
-        manifest = write_bundle(variants, out, pixel_parity=measured).manifest
+        evidence = evidence_of(variants, records)
+        for variant in variants:
+            if arguments.records and not evidence[variant.manifest.payload_sha256].accuracy:
+                display.say(f"{arguments.records} tells no test F1 of {variant.manifest.variant}")
+        manifest = write_bundle(
+            variants, out, about=about, evidence=evidence, pixel_parity=measured
+        ).manifest
     for model in manifest.models:
         size = manifest.files[model.file].file_bytes
         if size > LARGE_BYTES:
             display.say(
                 f"{model.file} adds {size / 1e6:.1f} MB to an app's download, more than"
-                f" {LARGE_BYTES / 1e6:.0f}; int8 is a quarter of float"
+                f" {LARGE_BYTES / 1e6:g}"
+                + ("; in int8 it is a quarter of that" if model.precision == "float" else "")
             )
 
 

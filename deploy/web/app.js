@@ -7,7 +7,7 @@ import { openPicture, pixelsOf } from "./pixels.js";
 
 const SHOWN = 5;
 const element = (id) => document.getElementById(id);
-const state = { manifest: null, golden: null, engine: null, model: null, photo: null };
+const state = { manifest: null, golden: null, usable: [], key: null, engine: null, model: null, photo: null };
 let queue = Promise.resolve();
 
 /** Does `work` after all that was asked before; a fault is told, and the next goes on. */
@@ -31,7 +31,26 @@ function tell(text, { fault = false, aloud = false } = {}) {
 const milliseconds = (value) => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 
+/** Uses an engine. Where it fails, the one before goes on, or else any that works. */
 async function useEngine(key) {
+  const faults = [];
+  for (const candidate of new Set([key, state.key ?? key, ...state.usable])) {
+    try {
+      await openEngine(candidate);
+      break;
+    } catch (fault) {
+      console.error(fault);
+      faults.push(`${ENGINES[candidate].title} cannot be used (${fault.message ?? fault})`);
+    }
+  }
+  if (!state.engine) throw new Error(`${faults.join("; ")}.`);
+  element("engines").querySelector(`input[value="${state.key}"]`).checked = true;
+  if (state.photo) await answer();
+  else tell(`Ready: ${state.engine.name}.`);
+  if (faults.length) throw new Error(`${faults[0]}; ${ENGINES[state.key].title} is used.`);
+}
+
+async function openEngine(key) {
   const { title, file, open } = ENGINES[key];
   tell(`Loading ${title}…`);
   setReady(false);
@@ -40,18 +59,32 @@ async function useEngine(key) {
   const { height, width } = state.manifest.pixels;
   const engine = await open(await readBytes(file), [1, height, width, 3]);
   await engine.run(new Uint8Array(3 * height * width)); // the first call is slower: not timed
-  state.engine = engine;
+  Object.assign(state, { engine, key });
   state.model = state.manifest.models.find((model) => model.file === file);
   setReady(true);
   element("checked").textContent = "";
-  if (state.photo) await answer();
-  else tell(`Ready: ${engine.name}.`);
+}
+
+/** Opens each engine once, so that all that it needs on this device is kept for use offline. */
+async function keepAll() {
+  const { key, usable } = state;
+  element("kept").textContent = "Loading…";
+  try {
+    for (const other of usable) if (other !== key) await openEngine(other);
+    element("kept").textContent = "Kept: this page works without a network on each of them.";
+  } catch (fault) {
+    element("kept").textContent = "";
+    throw fault;
+  } finally {
+    await useEngine(key);
+  }
 }
 
 function setReady(ready) {
   element("file").disabled = !ready;
   element("camera").disabled = !ready || !navigator.mediaDevices;
   element("check").disabled = !ready;
+  element("keep").disabled = !ready;
   for (const button of element("pictures").querySelectorAll("button")) button.disabled = !ready;
 }
 
@@ -142,15 +175,15 @@ async function checkGolden() {
 
 function addEngines() {
   const files = new Set(state.manifest.models.map((model) => model.file));
-  const usable = Object.entries(ENGINES).filter(([, engine]) => files.has(engine.file));
-  for (const [key, engine] of usable) {
+  state.usable = Object.keys(ENGINES).filter((key) => files.has(ENGINES[key].file));
+  for (const key of state.usable) {
     const [label, input] = [document.createElement("label"), document.createElement("input")];
-    Object.assign(input, { type: "radio", name: "engine", value: key, checked: key === usable[0][0] });
+    Object.assign(input, { type: "radio", name: "engine", value: key, checked: key === state.usable[0] });
     input.addEventListener("change", () => enqueue(() => useEngine(key)));
-    label.append(input, engine.title);
+    label.append(input, ENGINES[key].title);
     element("engines").append(label);
   }
-  return usable[0][0];
+  element("keep").hidden = state.usable.length < 2 || !navigator.serviceWorker?.controller;
 }
 
 function addGolden() {
@@ -196,6 +229,7 @@ function listen() {
     }),
   );
   element("check").addEventListener("click", () => enqueue(checkGolden));
+  element("keep").addEventListener("click", () => enqueue(keepAll));
 }
 
 async function toggleCamera() {
@@ -249,7 +283,8 @@ async function begin() {
     "Photos stay on this device.";
   addGolden();
   listen();
-  await useEngine(addEngines());
+  addEngines();
+  await useEngine(state.usable[0]);
 }
 
 enqueue(begin);

@@ -3,7 +3,9 @@
 const FOLDER = new URL("../", import.meta.url);
 
 async function fetched(name) {
-  const answer = await fetch(new URL(name, FOLDER));
+  const answer = await fetch(new URL(name, FOLDER)).catch(() => {
+    throw new Error(`${name} is not kept on this device, and the network does not answer`);
+  });
   if (!answer.ok) throw new Error(`${name} cannot be loaded (status ${answer.status})`);
   return answer;
 }

@@ -14,7 +14,10 @@ let liteRt; // it can be loaded only once a page
 
 async function openLiteRt(bytes, shape) {
   const api = await import("@litertjs/core");
-  liteRt ??= loadLiteRt(api);
+  liteRt ??= loadLiteRt(api).catch((fault) => {
+    liteRt = undefined; // such as without a network: it may be there the next time
+    throw fault;
+  });
   const threads = await liteRt;
   const options = { accelerator: "wasm", cpuOptions: { numThreads: threads } };
   const model = await api.loadAndCompile(bytes, options);

@@ -12,7 +12,7 @@ from deploy.browser import PAGE, RUNTIME_FILES, runtimes_folder, web_runtimes, w
 from deploy.bundle import Bundle, read_bundle, write_bundle
 from deploy.verify import verify_bundle
 from train.artifact import Artifact
-from train.errors import RuntimeFailure, UsageError
+from train.errors import ArtifactError, RuntimeFailure, UsageError
 
 WEB = Path(browser.__file__).parent / "web"
 
@@ -119,3 +119,15 @@ def test_what_npm_says_is_passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     with pytest.raises(RuntimeFailure, match=r"cannot bring .*: npm error code EINTEGRITY"):
         web_runtimes()
     assert not runtimes_folder().exists()
+
+
+def test_a_flipped_byte_of_the_page_or_a_runtime_is_found(plain: Bundle, tmp_path: Path) -> None:
+    site = with_page(plain, tmp_path / "site", write_runtimes(tmp_path / "runtimes"))
+    for name in (f"web/{PAGE[0]}", *(f"web/runtimes/{name}" for name in RUNTIME_FILES)):
+        path = site.folder / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 0x80]))
+        with pytest.raises(ArtifactError, match=f"{re.escape(name)} is damaged"):
+            verify_bundle(site.folder)
+        path.write_bytes(whole)
+    assert verify_bundle(site.folder)

@@ -1,6 +1,7 @@
 """The bundle: whole, repeatable, and any flipped byte is found."""
 
 import json
+import random
 import shutil
 from pathlib import Path
 
@@ -53,11 +54,14 @@ def test_equal_variants_make_equal_bundles(
 
 
 def test_one_flipped_byte_in_any_file_is_found(bundle: Bundle) -> None:
+    chooser = random.Random(0)
     for name in bundle.manifest.files:
         path = bundle.folder / name
         whole = path.read_bytes()
-        for place in (0, len(whole) // 2, len(whole) - 1):
-            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        places = (0, len(whole) // 2, len(whole) - 1, chooser.randrange(len(whole)))
+        for place in places:
+            flipped = whole[place] ^ 1 << chooser.randrange(8)
+            path.write_bytes(whole[:place] + bytes([flipped]) + whole[place + 1 :])
             with pytest.raises(ArtifactError, match=rf"{name} is damaged"):
                 read_bundle(bundle.folder)
         path.write_bytes(whole)
@@ -90,9 +94,11 @@ def test_one_flipped_byte_in_the_manifest_is_found(bundle: Bundle) -> None:
     whole = path.read_bytes()
     # Every seventh byte: spaces, names, digits and the seal itself are among them.
     for place in range(0, len(whole), 7):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(ArtifactError):
-            read_bundle(bundle.folder)
+        for bit in (1, 1 << place % 8):
+            flipped = bytes([whole[place] ^ bit])
+            path.write_bytes(whole[:place] + flipped + whole[place + 1 :])
+            with pytest.raises(ArtifactError):
+                read_bundle(bundle.folder)
     path.write_bytes(whole + b"\n")
     with pytest.raises(ArtifactError, match="its seal does not fit"):
         read_bundle(bundle.folder)

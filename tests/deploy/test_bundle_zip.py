@@ -60,6 +60,25 @@ def test_archives_that_grow_too_large_are_refused(
         pass
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning:zipfile")
+def test_damage_anywhere_is_refused_or_does_no_harm(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "bundle.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("manifest.json", "text" * 8)
+        archive.writestr("größe.txt", "text")  # a name in UTF-8, which damage makes none
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x80]) + whole[place + 1 :])
+        try:
+            with bundle_folder(path):
+                pass
+        except ArtifactError:
+            refused += 1
+    assert refused > len(whole) // 2
+
+
 def test_files_that_are_no_archives_are_refused(tmp_path: Path) -> None:
     (tmp_path / "words.zip").write_text("words")
     words = tmp_path / "words.zip"

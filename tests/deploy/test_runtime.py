@@ -1,5 +1,6 @@
 """Both runtimes behind one protocol: the same pictures, the same answers, plain refusals."""
 
+import ctypes.util
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from deploy.golden import tolerance_for
+from deploy.litert import open_litert
 from deploy.loaded import LoadedModel, Quantization, require_signature
 from deploy.runtime import RUNTIMES, open_runtime, runtime_for
 from tests.tiny_models import pictures
@@ -199,3 +201,60 @@ def test_tensorflows_own_interpreter_refuses_what_is_no_model(tmp_path: Path) ->
         open_runtime(path, "tensorflow")
     with pytest.raises(RuntimeFailure, match=r"tensorflow runs \.tflite files"):
         open_runtime(tmp_path / "model.onnx", "tensorflow")
+
+
+@pytest.mark.parametrize(
+    ("key", "runtime", "accelerator"),
+    [
+        ("float.tflite", "litert", "builtin"),
+        ("int8.tflite", "litert", "builtin"),
+        ("float.tflite", "tensorflow", "builtin"),
+        ("float.onnx", "onnxruntime", "CPUExecutionProvider"),
+    ],
+)
+def test_what_runs_the_operators_can_be_chosen_and_is_told(
+    variants: dict[str, Artifact], key: str, runtime: str, accelerator: str
+) -> None:
+    photos, path = pictures(6), variants[key].payload
+    with (
+        open_runtime(path, runtime) as usual,
+        open_runtime(path, runtime, accelerators=[accelerator]) as chosen,
+    ):
+        assert chosen.name == f"{usual.name} ({accelerator})"
+        # Other kernels sum in another order; an 8-bit operator may round apart by one step.
+        bound = tolerance_for("int8") if key.startswith("int8") else 1e-5
+        np.testing.assert_allclose(chosen.predict(photos), usual.predict(photos), atol=bound)
+
+
+def test_builtin_leaves_xnnpack_out(variants: dict[str, Artifact]) -> None:
+    def operators(accelerators: list[str]) -> set[str]:
+        with open_litert(
+            variants["float.tflite"].payload, threads=1, accelerators=accelerators
+        ) as model:
+            return {item["op_name"] for item in model._interpreter._get_ops_details()}
+
+    assert "DELEGATE" in operators([])
+    assert "DELEGATE" not in operators(["builtin"])
+
+
+def test_accelerators_that_are_not_there_are_refused(
+    variants: dict[str, Artifact], tmp_path: Path
+) -> None:
+    (tmp_path / "lib.so").write_text("no library")
+    another = ctypes.util.find_library("c")
+    assert another is not None
+    for runtime in ("litert", "tensorflow"):
+        for library in (str(tmp_path / "lib.so"), another):  # no library, and no delegate's
+            with pytest.raises(RuntimeFailure, match=r"delegate '.*' cannot be loaded \(.*\.so"):
+                open_runtime(variants["float.tflite"].payload, runtime, accelerators=[library])
+    with pytest.raises(UsageError, match=r"'TPU' is not one of .*CPUExecutionProvider"):
+        open_runtime(variants["float.onnx"].payload, "onnxruntime", accelerators=["TPU"])
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_failures_name_file_and_variant(variants: dict[str, Artifact], key: str) -> None:
+    with (
+        _open(variants[key]) as runtime,
+        pytest.raises(RuntimeFailure, match=rf"model\.\w+ \(tiny\.{key}\): takes uint8"),
+    ):
+        runtime.predict(np.zeros((1, 8, 8, 3), np.uint8))

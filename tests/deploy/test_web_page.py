@@ -39,8 +39,10 @@ def site(variants: dict[str, Artifact], tmp_path_factory: pytest.TempPathFactory
 
 
 @contextlib.contextmanager
-def served(bundle: Bundle) -> Iterator[ThreadingHTTPServer]:
+def served(bundle: Bundle, *, until_cut_off: bool = False) -> Iterator[ThreadingHTTPServer]:
     with serve.open_server(bundle) as server:
+        if until_cut_off:  # a connection that is kept open is answered after the server has ended
+            server.RequestHandlerClass.protocol_version = "HTTP/1.0"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
@@ -143,13 +145,13 @@ def test_it_is_used_by_keyboard_alone(page: Any) -> None:
     settle(page)
     page.locator("#file").focus()
     reached = []
-    for _ in range(4):
+    for _ in range(5):
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.name"))
         outline = "getComputedStyle(document.activeElement.closest('.unseen') ?"
         outline += " document.activeElement.nextElementSibling : document.activeElement)"
         page.keyboard.press("Tab")
         assert page.evaluate(f"{outline}.outlineStyle") != "none"
-    assert reached[:3] == ["file", "camera", "engine"]
+    assert reached[:4] == ["file", "camera", "engine", "keep"]
     page.keyboard.press("Enter")  # on the second golden picture
     settle(page)
     assert page.locator("#preview").get_attribute("alt") == "Golden picture 2"
@@ -231,14 +233,50 @@ def test_a_photo_is_dropped_and_one_taken_by_the_camera(page: Any) -> None:
     assert page.evaluate("video.srcObject === null") and not page.locator("#video").is_visible()
 
 
+def cut_off(page: Any, server: ThreadingHTTPServer) -> None:
+    server.shutdown()
+    server.server_close()
+    page.reload()
+    page.wait_for_selector("#check:enabled", timeout=60_000)
+
+
 def test_it_works_offline_once_loaded(browser: Any, site: Bundle) -> None:
-    with served(site) as server, opened(browser, server, 390, "light") as page:
-        server.shutdown()
-        server.server_close()
-        page.reload()
-        page.wait_for_selector("#check:enabled", timeout=60_000)
+    with (
+        served(site, until_cut_off=True) as server,
+        opened(browser, server, 390, "light") as page,
+    ):
+        cut_off(page, server)
         page.locator("#pictures button").first.click()
-        assert first_class(page) in site.manifest.labels
+        wanted = first_class(page)
+        assert wanted in site.manifest.labels
+        page.get_by_label(ENGINES[1]).click()  # which was never loaded
+        page.wait_for_selector("#status.fault")
+        settle(page)
+        said = page.locator("#status").inner_text()
+        assert "ONNX Runtime Web cannot be used (model.onnx is not kept on this device" in said
+        assert said.endswith("LiteRT.js is used.")
+        assert page.get_by_label(ENGINES[0]).is_checked()
+        assert first_class(page) == wanted
+
+
+def test_all_engines_work_offline_once_they_are_kept(browser: Any, site: Bundle) -> None:
+    with (
+        served(site, until_cut_off=True) as server,
+        opened(browser, server, 390, "light") as page,
+    ):
+        page.get_by_role("button", name="Keep them all for offline use").click()
+        settle(page)
+        assert page.locator("#kept").inner_text().startswith("Kept: ")
+        assert page.get_by_label(ENGINES[0]).is_checked()
+        cut_off(page, server)
+        for engine in ENGINES:
+            page.get_by_label(engine).check()
+            settle(page)
+            page.get_by_role("button", name="Check them all").click()
+            settle(page)
+            told = page.locator("#checked").inner_text()
+            assert told.startswith("As it must be: same top class on 16 of 16") and engine in told
+            assert page.locator("#status.fault").count() == 0
 
 
 def test_without_the_servers_headers_it_runs_on_one_thread(

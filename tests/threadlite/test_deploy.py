@@ -1,21 +1,32 @@
 """``deploy`` at the door: the page into a bundle, a record of pixels into its README."""
 
+import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from bench.record import AccuracyRecord, write_records
 from deploy.browser import INDEX, RUNTIME_FILES
 from deploy.bundle import read_bundle, write_bundle
+from deploy.metadata import read_metadata
 from deploy.pixel_parity import PixelParity, WayParity
-from tests.tiny_models import shared_variants
+from tests.tiny_models import LABELS, pictures, shared_variants
 from threadlite.cli import main
 from train.artifact import Artifact
+from train.dataset import Dataset, Dirt, Photo
 from train.errors import UsageError
+from train.storage import digest_of_file
 
 
 @pytest.fixture(scope="module")
-def variant(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return shared_variants(tmp_path_factory.getbasetemp() / "tiny-variants")["float.tflite"]
+def variants(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    return shared_variants(tmp_path_factory.getbasetemp() / "tiny-variants")
+
+
+@pytest.fixture(scope="module")
+def variant(variants: dict[str, Artifact]) -> Artifact:
+    return variants["float.tflite"]
 
 
 @pytest.fixture(scope="module")
@@ -101,4 +112,93 @@ def test_the_readme_tells_what_each_model_adds(bundle: Path) -> None:
     readme = (bundle / "README.md").read_text()
     size = (bundle / "model.tflite").stat().st_size / 1e6
     assert f"| `model.tflite` | {size:.2f} | " in readme
-    assert "more than 10 MB" not in readme and "Other pixels" not in readme
+    for part in ("`labels.txt`", "`golden/`, not for the app", "`snippets/`, not for the app"):
+        assert f"| {part} | 0." in readme
+    assert "more than 10 MB" not in readme
+    assert "answers was not measured here: `threadlite pixels`" in readme
+
+
+def test_a_large_model_is_warned_of(
+    variant: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = variant.payload.stat().st_size
+    monkeypatch.setattr("deploy.bundle_readme.LARGE_BYTES", size // 2)
+    readme = (write_bundle([variant], tmp_path / "large").folder / "README.md").read_text()
+    assert re.search(r"`model\.tflite` adds more than \S+ MB to a download; in int8 it is", readme)
+
+
+def words_of(variants: dict[str, Artifact], out: Path, *more: str) -> list[str]:
+    parent, variant = (str(variants[key].folder) for key in ("float.keras", "float.tflite"))
+    return ["deploy", variant, "--parent", parent, "--out", str(out), *more]
+
+
+@pytest.fixture
+def photos(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let the one validation photo of the tiny network be there."""
+    path = tmp_path / "v.png"
+    Image.fromarray(pictures(1)[0]).save(path)
+    photo = Photo(photo_id="v", path=path, label="Hat", sender="v", sha256=digest_of_file(path))
+    dataset = Dataset(
+        name="blotches", photos=(photo,), labels=LABELS, fingerprint="0" * 64, dirt=Dirt()
+    )
+    monkeypatch.setattr("threadlite.deploying.reopen_dataset", lambda *words: dataset)
+    monkeypatch.setenv("THREADLITE_CACHE", str(tmp_path / "cache"))
+
+
+def test_what_was_measured_and_is_said_goes_into_the_bundle(
+    variants: dict[str, Artifact],
+    photos: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    manifest = variants["float.tflite"].manifest
+    judged = AccuracyRecord(
+        variant=manifest.variant,
+        variant_sha256=manifest.payload_sha256,
+        network_sha256=str(manifest.steps[1].parent_sha256),
+        split_method="grouped",
+        environment="0" * 16,
+        labels=LABELS,
+        photo_ids=("a", "b"),
+        truths=(0, 1),
+        predictions=(0, 2),
+        runtime="litert 2",
+        side="test",
+        senders=("a", "b"),
+    )
+    records = tmp_path / "records.jsonl"
+    write_records(records, [judged])
+    monkeypatch.setattr("threadlite.deploying.LARGE_BYTES", 1_000)
+    said = ["--records", str(records), "--author", "Ada", "--licence", "CC0-1.0"]
+    out = tmp_path / "bundle"
+    assert main(words_of(variants, out, *said, "--model-version", "2.1")) == 0
+    assert "model.tflite adds 0.0 MB to an app's download, more than 0.001" in (
+        capsys.readouterr().err.replace("\n", " ")
+    )
+    card = read_metadata(out / "model.tflite")
+    assert (card.version, card.author) == ("2.1", "Ada") and card.licence.startswith("CC0-1.0; ")
+    readme = (out / "README.md").read_text()
+    # Of two photos one is right: F1 is 1 for Hat, 0 for Shirt; by photos 0.5.
+    assert "weighted F1 0.500 on 2 photos, grouped split" in readme
+    assert "| 0 | Hat | 1.000 (1) |" in readme
+    write_records(records, [judged.model_copy(update={"variant_sha256": "1" * 64})])
+    assert main(words_of(variants, tmp_path / "other", *said)) == 0
+    assert "tells no test F1 of tiny.float.tflite" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_bundle_that_stands_there_is_left_alone(
+    variants: dict[str, Artifact], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words_of(variants, tmp_path)) == UsageError.exit_code
+    assert f"--out {tmp_path} exists already" in capsys.readouterr().err.replace("\n", " ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_made_before_is_told_nothing_new(
+    bundle: Path, runtimes: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["deploy", str(bundle), "--web", "--out", str(tmp_path / "site"), "--author", "Ada"]
+    assert main(words) == UsageError.exit_code
+    assert "--author: " in capsys.readouterr().err
+    assert not (tmp_path / "site").exists()
