@@ -103,10 +103,18 @@ class OptimizeSection(Section):
 
 
 class DeploySection(Section):
-    """Which formats are made, and how closely they must follow the Keras network."""
+    """Which formats are made, and what of them is checked before they are let out.
+
+    Attributes:
+        formats: of each technique's file.
+        parity_photos: on which each variant must follow its Keras network.
+        pixels: whether each bundle's README tells how pixels that are made in other ways move the
+            answers on the test photos; they are decoded once in each way.
+    """
 
     formats: tuple[Literal["tflite", "onnx"], ...] = Field(default=("tflite", "onnx"), min_length=1)
     parity_photos: int = Field(default=PARITY_PHOTOS, ge=16)
+    pixels: bool = False
 
     @field_validator("formats")
     @classmethod

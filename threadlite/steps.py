@@ -9,6 +9,7 @@ import deploy
 from bench.record import EnvironmentRecord, FailureRecord, Record
 from bench.subject import without_paths
 from bench.training import training_record
+from deploy.pixel_parity import PixelParity, measure_pixel_parity, read_pixel_parity
 from deploy.runtime import runtime_for
 from threadlite.code import code_digest
 from threadlite.crossval import crossval_records
@@ -39,7 +40,7 @@ from train.splits import (
     split_photos,
     write_split,
 )
-from train.storage import digest_of, whole_file
+from train.storage import digest_of, whole_file, write_text
 from train.training import Training
 from train.variant import Format
 
@@ -207,9 +208,11 @@ class Steps:
     def bundle(self, name: str, variants: Sequence[Artifact], records: Sequence[Record]) -> Path:
         """Write the folder that an app takes, with what ``records`` measured of its variants."""
         measured = measured_of(variants, records)
+        pixels = self._pixels(variants[0]) if self.plan.deploy.pixels else None
         key = step_key(
             "deploy.bundle",
             {
+                **({"pixels": pixels.model_dump_json()} if pixels else {}),
                 "variants": [identity_of(variant) for variant in variants],
                 "measured": digest_of([record.model_dump(mode="json") for record in measured]),
                 "evidence": code_digest("threadlite.evidence"),
@@ -220,9 +223,28 @@ class Steps:
         def make(folder: Path) -> None:
             from deploy.bundle import write_bundle
 
-            write_bundle(variants, folder, evidence=evidence_of(variants, measured))
+            evidence = evidence_of(variants, measured)
+            write_bundle(variants, folder, evidence=evidence, pixel_parity=pixels)
 
         return self.workspace.only_folder(f"bundles/{name}", key, make)
+
+    def _pixels(self, variant: Artifact) -> PixelParity:
+        """Measure how pixels that are made in other ways move the answers on the test photos."""
+        manifest = variant.manifest
+
+        def make(path: Path) -> None:
+            photos = self._side(variant, "test")
+            self.progress.begin(f"pixels of {manifest.variant}", len(photos))
+            found = measure_pixel_parity(
+                variant, photos, threads=self._threads, advance=self.progress.advance
+            )
+            write_text(path, found.model_dump_json(indent=1) + "\n")
+
+        inputs = {"variant": identity_of(variant), "threads": self._threads}
+        name = f"records/pixels-{manifest.name.network}-{manifest.split.method}.json"
+        return read_pixel_parity(
+            self.workspace.file(name, step_key("deploy.pixel_parity", inputs), make)
+        )
 
     def failure(
         self, error: ThreadliteError, name: str, method: SplitMethod, *, network: str = ""

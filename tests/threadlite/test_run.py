@@ -32,6 +32,7 @@ batch_size = 16
 average_weights = 0.8
 [deploy]
 parity_photos = 16
+pixels = true
 [bench]
 rounds = 5
 """
@@ -115,6 +116,9 @@ def test_report_and_bundles_stand(undisturbed: tuple[Path, str]) -> None:
         bundle = read_bundle(out / "bundles" / name)
         assert bundle.manifest.labels == LABELS
         assert {model.file for model in bundle.manifest.models} == {"model.tflite", "model.onnx"}
+        variant = name.rpartition(".")[0] + ".tflite"
+        told = (bundle.folder / "README.md").read_text()
+        assert f"{variant} under litert" in told and "| bilinear, not antialiased |" in told
 
 
 def test_records_hold_no_path_of_this_machine(undisturbed: tuple[Path, str], plan: Path) -> None:
