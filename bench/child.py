@@ -19,7 +19,11 @@ class Caller(Protocol):
     """Something that calls one loaded model and says how long each call took."""
 
     runtime: str
+    batch: int
     load_ms: float
+    cold_start_ms: float | None
+    base_rss_bytes: int | None
+    peak_rss_bytes: int | None
 
     def call(self, *, untimed: int, timed: int) -> tuple[float, ...]:
         """Return the durations of ``timed`` calls in milliseconds, made after ``untimed`` ones."""
@@ -33,7 +37,11 @@ class Child:
 
     Attributes:
         runtime: name and version of the runtime that loaded the model.
+        batch: pictures that one call takes.
         load_ms: from the file to a session that can be called, the library loaded before.
+        cold_start_ms: from a process without the library to the first answer.
+        base_rss_bytes: memory that the process held before it loaded the runtime.
+        peak_rss_bytes: the most that it has held; ``None`` before the first call.
     """
 
     def __init__(
@@ -72,7 +80,11 @@ class Child:
             self.close()
             raise
         self.runtime: str = answer["runtime"]
+        self.batch: int = answer["batch"]
         self.load_ms: float = answer["load_ms"]
+        self.cold_start_ms: float | None = answer["cold_start_ms"]
+        self.base_rss_bytes: int | None = answer["base_rss_bytes"]
+        self.peak_rss_bytes: int | None = None
 
     def call(self, *, untimed: int, timed: int) -> tuple[float, ...]:
         """Return the durations of ``timed`` calls in milliseconds, made after ``untimed`` ones.
@@ -81,6 +93,7 @@ class Child:
             RuntimeFailure: the model failed, or the process died or hung.
         """
         answer = self._ask(json.dumps({"untimed": untimed, "timed": timed}).encode() + b"\n")
+        self.peak_rss_bytes = answer["peak_rss_bytes"]
         return tuple(answer["latencies_ms"])
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ from train.keras_file import load_keras
 __all__ = [
     "LayerCost", "count_file", "count_layers", "count_onnx", "count_tflite", "measure_cost",
     "receptive_field", "total_activation_bytes", "total_flops", "total_maccs",
-    "total_parameters", "uncounted_kinds",
+    "total_parameters", "uncounted_kinds", "weigh",
 ]  # fmt: skip
 
 COUNTERS = {
@@ -67,7 +67,17 @@ def measure_cost(artifact: Artifact, keras_parent: Artifact, environment: str) -
     Raises:
         ArtifactError: the Keras network cannot be opened or counted.
     """
-    layers = count_layers(load_keras(keras_parent.payload))
+    return weigh(artifact, count_layers(load_keras(keras_parent.payload)), environment)
+
+
+def weigh(artifact: Artifact, layers: tuple[LayerCost, ...], environment: str) -> CostRecord:
+    """Return what a variant weighs, its network counted before.
+
+    Args:
+        artifact: the variant, in any format.
+        layers: of the Keras network of the same structure.
+        environment: name of the environment record.
+    """
     data = artifact.payload.read_bytes()
     return CostRecord(
         **subject_of(artifact.manifest, environment),

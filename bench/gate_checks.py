@@ -108,7 +108,7 @@ def latency_check(record: LatencyRecord, parent: LatencyRecord, bound: float) ->
     """
     # Host and runtime were compared already: digests may differ in packages that do not matter.
     ratio = compare_speed(parent.model_copy(update={"environment": record.environment}), record)
-    turns = min(_turns(record), _turns(parent))
+    turns = min(len(record.turns), len(parent.turns))
     outcome = decide(ratio.low, ratio.high, bound)
     more = None
     if turns < FEWEST:
@@ -129,12 +129,6 @@ def latency_check(record: LatencyRecord, parent: LatencyRecord, bound: float) ->
         high=ratio.high,
         more=more,
     )
-
-
-def _turns(record: LatencyRecord) -> int:
-    """Return how many independent groups of calls a record holds."""
-    whole, rest = divmod(len(record.latencies_ms), record.calls_per_turn)
-    return len(record.latencies_ms) if rest else whole
 
 
 def failed_check(goal: Goal, mine: Evidence) -> Check:

@@ -1,7 +1,7 @@
 """What the records hold on one variant, and what of two variants may be compared.
 
 Times are compared on one host alone, under one version of one runtime, with one number of
-threads; every record is of batch 1. Predictions are compared under one runtime, whatever its
+threads and of pictures in a call. Predictions are compared under one runtime, whatever its
 version: they are the same photos, and a new version's loss is what a gate should see.
 """
 
@@ -29,7 +29,7 @@ class Evidence:
         name: the variant's.
         network_sha256: the trained network that it was made from.
         judged: test predictions by the runtime's name.
-        timed: latencies, one for each host, runtime and number of threads.
+        timed: latencies, one for each host, runtime, number of threads and batch.
         failures: why it could not be measured or made, by stage.
         hosts: ``host_of`` each latency, parallel to ``timed``.
     """
@@ -72,7 +72,7 @@ def evidence_on(
     if network and not mine:
         return None
     timed = of_kind(mine, LatencyRecord)
-    latest = tuple({(one.environment, one.runtime, one.threads): one for one in timed}.values())
+    latest = tuple({_condition_of(one): one for one in timed}.values())
     tests = [one for one in of_kind(mine, AccuracyRecord) if one.side == "test"]
     known = {one.environment: one for one in of_kind(records, EnvironmentRecord)}
     return Evidence(
@@ -83,6 +83,10 @@ def evidence_on(
         failures=failures,
         hosts=tuple(host_of(one.environment, known) for one in latest),
     )
+
+
+def _condition_of(record: LatencyRecord) -> tuple[object, ...]:
+    return record.environment, record.runtime, record.threads, record.batch
 
 
 def _measured(records: Sequence[Record], subject: Subject) -> list[AccuracyRecord | LatencyRecord]:
@@ -123,7 +127,7 @@ def comparable_times(mine: Evidence, theirs: Evidence) -> list[tuple[LatencyReco
     if not pairs:
         raise DataError(
             f"times of {mine.name} and {theirs.name} cannot be compared: {'; '.join(nearest)};"
-            " time both on one host, with one runtime version and as many threads"
+            " time both on one host, with one runtime version, as many threads and one batch"
         )
     return pairs
 
@@ -131,7 +135,7 @@ def comparable_times(mine: Evidence, theirs: Evidence) -> list[tuple[LatencyReco
 def _apart(here: LatencyRecord, host: object, there: LatencyRecord, other: object) -> list[str]:
     """Return what two latencies differ in, in words."""
     apart = ["host is not the same"] if host != other else []
-    for name in ("runtime", "threads"):
+    for name in ("runtime", "threads", "batch"):
         one, two = getattr(here, name), getattr(there, name)
         if one != two:
             apart.append(f"{name} is {one} and {two}")

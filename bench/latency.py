@@ -66,7 +66,7 @@ def measure_latencies(
     watch: Callable[[], Conditions] = read_conditions,
     advance: Callable[[int], None] | None = None,
 ) -> list[LatencyRecord | FailureRecord]:
-    """Return ``rounds * TURN_CALLS`` timed calls of each variant, batch 1, interleaved.
+    """Return ``rounds * TURN_CALLS`` timed calls of each variant, interleaved.
 
     A variant that cannot be loaded, fails or dies gives a failure; the others go on.
 
@@ -164,7 +164,11 @@ def _record(
         threads=threads,
         warmup_runs=len(lane.warmup_ms),
         calls_per_turn=TURN_CALLS,
+        batch=lane.caller.batch,
         load_ms=lane.caller.load_ms,
+        cold_start_ms=lane.caller.cold_start_ms,
+        base_rss_bytes=lane.caller.base_rss_bytes,
+        peak_rss_bytes=lane.caller.peak_rss_bytes,
         latencies_ms=tuple(latency for turn in lane.turns for latency in turn),
         warnings=(*general, *sample_warnings(lane.warmup_ms, lane.turns, rule)),
     )

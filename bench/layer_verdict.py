@@ -3,11 +3,12 @@
 Pure functions over joined rows: nothing here measures.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from bench.layers import LayerRow, join_layers, known_layers
 from bench.record import Record, of_kind
-from bench.record_layers import LayerTimesRecord, PeakRecord
+from bench.record_layers import LayerTimesRecord, OperatorTimes, PeakRecord
 
 COSTLY = 0.1  # of the time in all operators
 OUT_OF_PROPORTION = 3.0  # share of the time over share of the MACCs
@@ -15,6 +16,7 @@ WORTH_NAMING = 0.01  # of the time: what takes less explains nothing
 SLOWER = 1.1
 WAITING = 0.1  # of the peak: a product so slow waits for memory, or has no fast kernel
 _MOST = 3  # layers in a verdict
+_INTERPRETER = "interpreter"  # LiteRT's own kernels, outside XNNPACK
 
 
 def row_sentence(row: LayerRow, number: int, total_maccs: int, *, beside: int | None = None) -> str:
@@ -49,7 +51,7 @@ def row_sentence(row: LayerRow, number: int, total_maccs: int, *, beside: int | 
 def layer_causes(
     parent: LayerTimesRecord, variant: LayerTimesRecord, peaks: Sequence[PeakRecord] = ()
 ) -> tuple[str, ...]:
-    """Return the layers that keep a variant from being faster than its parent, the worst first.
+    """Return what keeps a variant from being faster: how it is run, then its worst layers.
 
     Args:
         parent: operators' times of the float variant.
@@ -63,7 +65,54 @@ def layer_causes(
     marked = sorted(
         ((row, says) for row, says in found if says), key=lambda pair: -pair[0].times[0].median_us
     )
-    return tuple(f"{row.called}: {says}." for row, says in marked[:_MOST])
+    layers = tuple(f"{row.called}: {says}." for row, says in marked[:_MOST])
+    return (*_outside(parent, variant), *_inserted(parent, variant), *layers)
+
+
+def _outside(parent: LayerTimesRecord, variant: LayerTimesRecord) -> tuple[str, ...]:
+    """Return what a variant runs outside the delegate that its parent's runs inside."""
+    left = [one for one in variant.operators if one.times_us and one.engine == _INTERPRETER]
+    share, before = (
+        _share(left, variant),
+        _share([one for one in parent.operators if one.engine == _INTERPRETER], parent),
+    )
+    if not variant.partitions or share < max(WORTH_NAMING, SLOWER * before):
+        return ()
+    ran = sum(bool(one.times_us) for one in variant.operators)
+    entered = "once" if variant.partitions == 1 else f"{variant.partitions} times"
+    return (
+        f"{len(left)} of {ran} operators run outside the delegate"
+        f" ({_listed([one.operator for one in left])}) and take {100 * share:.0f} % of the time; a"
+        f" call enters it {entered}.",
+    )
+
+
+def _inserted(parent: LayerTimesRecord, variant: LayerTimesRecord) -> tuple[str, ...]:
+    """Return what only converts, moves or reorders in the graph as it runs."""
+    moving = [
+        one
+        for one in variant.operators
+        if one.times_us and {*one.kernels, one.operator} & variant.inserted.keys()
+    ]
+    share = _share(moving, variant)
+    if share < WORTH_NAMING or sum(variant.inserted.values()) <= sum(parent.inserted.values()):
+        return ()
+    return (
+        f"{len(moving)} operators of the graph as it runs only convert or move data"
+        f" ({_listed([one.operator or one.name for one in moving])}) and take"
+        f" {100 * share:.0f} % of the time.",
+    )
+
+
+def _share(operators: Sequence[OperatorTimes], record: LayerTimesRecord) -> float:
+    whole = record.operators_us
+    return sum(one.median_us for one in operators) / whole if whole else 0.0
+
+
+def _listed(kinds: Sequence[str]) -> str:
+    """Return ``3 ADD, 1 SOFTMAX``, the most frequent first."""
+    ordered = sorted(Counter(kinds).items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{number} {name}" for name, number in ordered)
 
 
 def layer_times_of(

@@ -23,6 +23,10 @@ _LOCK_TO_READ, _LOCK_TO_WRITE = 0, 1
 _DIMENSIONS = 8
 
 
+class OtherInterface(RuntimeFailure):
+    """The installed library is not one whose layouts are known here."""
+
+
 class _Layout(ctypes.Structure):
     # bits: rank in the lowest seven, whether there are strides in the eighth.
     _fields_ = (
@@ -86,7 +90,8 @@ class ProfiledModel:
         """Load ``model``; it must have static shapes, one input and one output.
 
         Raises:
-            RuntimeFailure: the library has another interface, or refuses the model.
+            OtherInterface: the library has another interface.
+            RuntimeFailure: it refuses the model.
         """
         self._subject = str(model)
         self._library = _open_library()
@@ -212,7 +217,7 @@ class ProfiledModel:
         try:
             function = getattr(self._library, name)
         except AttributeError as error:
-            raise RuntimeFailure(_other_interface(f"has no {name}")) from error
+            raise OtherInterface(_other_interface(f"has no {name}")) from error
         status = function(*arguments)
         if status:
             raise RuntimeFailure(f"{self._subject}: {name} gives status {status}")
@@ -222,21 +227,21 @@ def _open_library() -> Any:
     """Return the library of the installed package.
 
     Raises:
-        RuntimeFailure: the package is of another version, or carries no library.
+        OtherInterface: the package is of another version, or carries no library.
     """
     import ai_edge_litert
 
     if ".".join(version("ai-edge-litert").split(".")[:2]) not in KNOWN_VERSIONS:
-        raise RuntimeFailure(_other_interface("has another interface, or one not checked yet"))
+        raise OtherInterface(_other_interface("has another interface, or one not checked yet"))
     folder = Path(ai_edge_litert.__path__[0])
     found = next((folder / name for name in _LIBRARIES if (folder / name).is_file()), None)
     if found is None:
-        raise RuntimeFailure(_other_interface(f"carries none of {', '.join(_LIBRARIES)}"))
+        raise OtherInterface(_other_interface(f"carries none of {', '.join(_LIBRARIES)}"))
     return ctypes.CDLL(str(found))
 
 
 def _other_interface(reason: str) -> str:
     return (
-        f"ai-edge-litert {version('ai-edge-litert')}: its C library {reason}; times of single"
-        f" operators need version {' or '.join(KNOWN_VERSIONS)} (latency and accuracy do not)"
+        f"ai-edge-litert {version('ai-edge-litert')}: its C library {reason}; times of operators"
+        f" inside whole calls need version {' or '.join(KNOWN_VERSIONS)}"
     )

@@ -5,8 +5,7 @@ threads are those of a real call. They come in whole microseconds, rounded down,
 of n operators seems up to n microseconds faster than it is. ``finish`` says which operator of
 the file each kernel served (``bench.litert_kernels``).
 
-Where the C library is of another version this refuses; times of operators taken out of the model
-and run alone are not offered.
+Where the C library is of another version this refuses, and ``bench.litert_singles`` stands in.
 """
 
 from collections.abc import Sequence
@@ -54,6 +53,12 @@ class LitertProfiler:
     """A ``.tflite`` on LiteRT, timed an operator at a time."""
 
     def __init__(self, model: Path, *, threads: int) -> None:
+        """Load ``model``.
+
+        Raises:
+            OtherInterface: the C library is not one that is known here.
+            RuntimeFailure: it refuses the model.
+        """
         self.name = f"litert {version('ai-edge-litert')}"
         self._subject = str(model)
         self._operators = read_file_operators(model)
@@ -160,15 +165,19 @@ def profile_of(operators: Sequence[FileOperator], calls: Sequence[Call], subject
     delegated = [event.event_type == DELEGATE_EVENT for event in events]
     entries = [now and not before for before, now in pairwise([False, *delegated])]
     kernels = [event.tag for event in events]
-    moving = [tag for tag in kernels if any(word in tag.lower() for word in _CONVERTS)]
     return Profile(
         calls_us=tuple(float(call.elapsed_us) for call in calls),
         operators=(*rows, *strays),
         partitions=sum(entries),
         optimized=counted(kernels),
-        inserted=counted(moving),
+        inserted=counted(moving_of(kernels)),
         fused=counted([row.operator for row in rows if not row.times_us]),
     )
+
+
+def moving_of(kernels: Sequence[str]) -> list[str]:
+    """Return the kernels or operators that only change a form."""
+    return [name for name in kernels if any(word in name.lower() for word in _CONVERTS)]
 
 
 def _owners(

@@ -12,7 +12,7 @@ from bench.record_layers import OperatorTimes
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Calls of one model, with profiling on; the fields are those of ``LayerTimesRecord``."""
+    """Calls of one model, operator by operator; the fields are those of ``LayerTimesRecord``."""
 
     calls_us: tuple[float, ...]
     operators: tuple[OperatorTimes, ...]
@@ -20,11 +20,13 @@ class Profile:
     optimized: dict[str, int] = field(default_factory=dict)
     inserted: dict[str, int] = field(default_factory=dict)
     fused: dict[str, int] = field(default_factory=dict)
+    no_profiler: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields as plain values."""
+        """Return the fields as plain values; ``no_profiler`` where there is something to say."""
         operators = [one.model_dump(mode="json") for one in self.operators]
-        return {**vars(self), "operators": operators}
+        said = {name: value for name, value in vars(self).items() if name != "no_profiler" or value}
+        return {**said, "operators": operators}
 
 
 class Profiler(Protocol):

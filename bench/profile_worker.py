@@ -20,7 +20,7 @@ from bench.count_onnx import count_onnx
 from bench.count_tflite import count_tflite
 from bench.layer_cost import LayerCost
 from bench.layer_names import layers_in_file
-from bench.litert_profiler import LitertProfiler
+from bench.litert_singles import open_litert_profiler
 from bench.ort_profiler import OnnxProfiler
 from bench.profile import Profiler
 from bench.worker import time_calls
@@ -28,7 +28,7 @@ from deploy.runtime import Runtime, open_runtime
 from train.errors import ArtifactError
 
 PROFILERS: dict[str, tuple[Callable[..., Profiler], Callable[[Path], tuple[LayerCost, ...]]]] = {
-    "litert": (LitertProfiler, count_tflite),
+    "litert": (open_litert_profiler, count_tflite),
     "onnxruntime": (OnnxProfiler, count_onnx),
 }
 

@@ -82,14 +82,21 @@ class CostRecord(MeasurementRecord):
 
 
 class LatencyRecord(MeasurementRecord):
-    """Every timed call of one variant on one runtime, batch 1.
+    """Every timed call of one variant on one runtime.
 
     Attributes:
         runtime: name and version: ``litert 2.3.0``.
         threads: threads the runtime was given.
         warmup_runs: calls before the first timed one.
         calls_per_turn: timed calls in a row between the turns of other variants.
-        load_ms: from the file to a model that can be called.
+        batch: pictures in one call.
+        load_ms: from the file to a model that can be called, the runtime's library loaded before.
+        cold_start_ms: from a process without the library to the model's first answer; Python's own
+            start is not in it, and the files may lie in the system's cache. ``None`` where it was
+            not measured, and in records of before.
+        base_rss_bytes: memory that the process held before it loaded the runtime; ``None``
+            likewise.
+        peak_rss_bytes: the most that it held, ``base_rss_bytes`` in it; ``None`` likewise.
         latencies_ms: every timed call, in the order made.
         warnings: what makes these times doubtful, in words.
     """
@@ -99,7 +106,11 @@ class LatencyRecord(MeasurementRecord):
     threads: int = Field(ge=1)
     warmup_runs: int = Field(ge=0)
     calls_per_turn: int = Field(default=1, ge=1)
+    batch: int = Field(default=1, ge=1)
     load_ms: float = Field(ge=0)
+    cold_start_ms: float | None = Field(default=None, ge=0)
+    base_rss_bytes: int | None = Field(default=None, ge=0)
+    peak_rss_bytes: int | None = Field(default=None, ge=0)
     latencies_ms: tuple[float, ...] = Field(min_length=1)
     warnings: tuple[str, ...] = ()
 
@@ -107,6 +118,25 @@ class LatencyRecord(MeasurementRecord):
     def median_ms(self) -> float:
         """Median duration of one call."""
         return statistics.median(self.latencies_ms)
+
+    def quantile_ms(self, share: float) -> float:
+        """Return the duration that ``share`` of the calls keep within, in [0, 1].
+
+        Between two calls it is interpolated linearly.
+        """
+        ordered = sorted(self.latencies_ms)
+        place = share * (len(ordered) - 1)
+        low = int(place)
+        high = min(low + 1, len(ordered) - 1)
+        return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+    @property
+    def turns(self) -> tuple[tuple[float, ...], ...]:
+        """The calls by turns; each call its own turn where they do not divide."""
+        whole = len(self.latencies_ms) % self.calls_per_turn == 0
+        size = self.calls_per_turn if whole else 1
+        starts = range(0, len(self.latencies_ms), size)
+        return tuple(self.latencies_ms[start : start + size] for start in starts)
 
 
 class ParityRecord(MeasurementRecord):

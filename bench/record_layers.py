@@ -84,7 +84,8 @@ class LayerTimesRecord(MeasurementRecord):
     Attributes:
         runtime: name and version: ``litert 2.3.0``.
         threads: threads the runtime was given.
-        calls_us: each profiled call as a whole, by the runtime's own clock.
+        calls_us: each profiled call as a whole, by the runtime's own clock; the sum of the
+            operators where they ran alone.
         latencies_us: calls without profiling, in turns with the profiled ones.
         partitions: times that one call handed over to a delegate; 0 without one.
         optimized: nodes of the graph as the runtime runs it, by name.
@@ -98,6 +99,8 @@ class LayerTimesRecord(MeasurementRecord):
         float_sha256: payload of the float model that the outputs were compared with; empty where
             they were not.
         compared_pictures: pictures that they were compared on.
+        no_profiler: why the runtime's own profiler could not be used: each operator was then timed
+            alone, as a model of its own. Empty where it was used.
     """
 
     kind: Literal["layer_times"] = "layer_times"
@@ -114,6 +117,7 @@ class LayerTimesRecord(MeasurementRecord):
     counted_from: Literal["", "keras", "file"] = ""
     float_sha256: str = ""
     compared_pictures: int = Field(default=0, ge=0)
+    no_profiler: str = ""
 
     @model_validator(mode="after")
     def _times_every_call(self) -> Self:
@@ -147,6 +151,12 @@ class LayerTimesRecord(MeasurementRecord):
     def warnings(self) -> tuple[str, ...]:
         """What makes these times doubtful, in words, with what to do."""
         share = self.explained_share
+        if self.no_profiler:
+            return (
+                "each operator was timed alone, as a model of its own, and they add up to"
+                f" {share:.0%} of a call: what a whole call fuses or keeps in the caches is not in"
+                f" these times ({self.no_profiler})",
+            )
         if abs(share - 1.0) <= MAX_UNEXPLAINED:
             return ()
         return (

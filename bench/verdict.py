@@ -24,6 +24,7 @@ from bench.record_layers import PeakRecord
 from bench.subject import subject_of
 from train.artifact import Artifact
 from train.errors import DataError
+from train.variant import Variant
 
 INT8_DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "dotprod", "i8mm"})
 _CONVERTING = ("QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear")
@@ -31,6 +32,12 @@ _MOVING = ("TRANSPOSE", "Transpose")
 _AT_THE_DOORS = 2  # one for the input and one for the output is what a model needs
 _SHORT_CALL_MS = 1.0
 _RESAMPLES = 2_000
+_STAY_DENSE = {  # techniques that leave every multiplication where it was
+    "pruned": "Zeros are stored and multiplied like other weights: pruning makes the compressed"
+    " file smaller, not a call faster.",
+    "clustered": "Shared weights are multiplied one by one: clustering makes the compressed file"
+    " smaller, not a call faster.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +72,9 @@ def compare_speed(parent: LatencyRecord, variant: LatencyRecord, *, seed: int = 
     the same rounds of both, so that what slowed a round down for both cancels out.
 
     Raises:
-        DataError: the two come from another machine, runtime or number of threads.
+        DataError: the two come from another machine, runtime, number of threads or batch.
     """
-    for name in ("environment", "runtime", "threads"):
+    for name in ("environment", "runtime", "threads", "batch"):
         mine, theirs = getattr(variant, name), getattr(parent, name)
         if mine != theirs:
             raise DataError(
@@ -75,7 +82,7 @@ def compare_speed(parent: LatencyRecord, variant: LatencyRecord, *, seed: int = 
                 f" {theirs}; time both in one run"
             )
     generator = np.random.default_rng(seed)
-    above, below = _turns(variant), _turns(parent)
+    above, below = np.asarray(variant.turns), np.asarray(parent.turns)
     draws = generator.integers(len(above), size=(_RESAMPLES, len(above)))
     other = (
         draws
@@ -109,16 +116,20 @@ def verdict_records(
     verdicts = []
     for artifact in artifacts:
         manifest = artifact.manifest
-        if manifest.name.precision == "float":
+        name = _float_parent(manifest.name)
+        if name == manifest.name:
             continue
-        name = manifest.name.as_format(manifest.name.format, precision="float")
         subject = subject_of(manifest, environment.environment)
         mine, parent = ((each, subject["network_sha256"]) for each in (manifest.variant, str(name)))
         operators = read_operators(artifact.payload)
         sentences: tuple[str, ...] = ()
         if mine in timed and parent in timed:
             layers = _layer_causes(records, parent, mine)
-            sentences += explain_slow(timed[parent], timed[mine], operators, environment, layers)
+            sentences += (
+                explain_slow(timed[parent], timed[mine], operators, environment, layers)
+                if manifest.name.precision != "float"
+                else _explain_float(timed[parent], timed[mine], operators, manifest.name, layers)
+            )
         if mine in judged and parent in judged:
             sentences += explain_loss(judged[parent], judged[mine])
         if sentences:
@@ -136,20 +147,27 @@ def verdict_records(
     return verdicts
 
 
+def _float_parent(name: Variant) -> Variant:
+    """Return the float variant of the same form; for one in float, the plain network's."""
+    if name.precision != "float":
+        return name.as_format(name.format, precision="float")
+    return Variant(network=name.network, format=name.format)
+
+
 def explain_slow(
     parent: LatencyRecord,
     variant: LatencyRecord,
     operators: OperatorCounts,
-    environment: EnvironmentRecord,
+    environment: EnvironmentRecord | None,
     layers: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Return why an int8 variant is not faster than its float parent, in plain sentences.
+    """Return why a variant is not faster than its float parent, in plain sentences.
 
     Args:
         parent: times of the float variant.
-        variant: times of the int8 variant, same machine, runtime and threads.
-        operators: what the int8 file holds.
-        environment: the machine that made both.
+        variant: times of the variant, same machine, runtime and threads.
+        operators: what the variant's file holds.
+        environment: the machine that made both; ``None`` where its int8 kernels do not matter.
         layers: what the times of single layers tell (``bench.layer_verdict``).
 
     Returns:
@@ -164,7 +182,7 @@ def explain_slow(
         return ()
     causes = (
         *_file_causes(operators),
-        *_machine_causes(environment),
+        *(_machine_causes(environment) if environment else ()),
         *layers,
         *_short_call(parent),
         *_doubts(parent, variant),
@@ -173,6 +191,19 @@ def explain_slow(
         "Neither the file nor the CPU's features explain it; the times of the single layers must.",
     )
     return (_finding(ratio, parent, variant), *(causes or unknown))
+
+
+def _explain_float(
+    parent: LatencyRecord,
+    variant: LatencyRecord,
+    operators: OperatorCounts,
+    name: Variant,
+    layers: Sequence[str],
+) -> tuple[str, ...]:
+    """Return why a float variant is not faster than the plain network."""
+    dense = [_STAY_DENSE[word] for word in name.techniques if word in _STAY_DENSE]
+    moved = OperatorCounts(total=operators.total, floating={})  # that it is in float is no fault
+    return explain_slow(parent, variant, moved, None, (*dense, *layers))
 
 
 def _layer_causes(
@@ -250,14 +281,6 @@ def _listed(counts: dict[str, int]) -> str:
     """Return ``3 ADD, 1 SOFTMAX``, the most frequent first."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{number} {name}" for name, number in ordered)
-
-
-def _turns(record: LatencyRecord) -> npt.NDArray[np.float64]:
-    """Return the times as ``(turn, call)``; each call its own turn where they do not divide."""
-    times = np.asarray(record.latencies_ms)
-    return times.reshape(
-        -1, record.calls_per_turn if len(times) % record.calls_per_turn == 0 else 1
-    )
 
 
 def _medians(

@@ -5,8 +5,9 @@ TensorFlow. It is asked for single turns over its standard input and answers, on
 on its standard output:
 
 - first ``{"model", "runtime", "threads", "picture_shape"}`` and the picture's bytes, answered by
-  ``{"runtime", "load_ms"}``;
-- then ``{"untimed", "timed"}`` as often as wanted, answered by ``{"latencies_ms"}``;
+  ``{"runtime", "batch", "load_ms", "cold_start_ms", "base_rss_bytes"}``;
+- then ``{"untimed", "timed"}`` as often as wanted, answered by ``{"latencies_ms",
+  "peak_rss_bytes"}``;
 - anything that goes wrong is answered by ``{"error"}``; end of input ends the process.
 """
 
@@ -23,6 +24,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bench.apart import bound_memory
+from bench.memory import peak_resident_bytes, resident_bytes
 from deploy.runtime import Runtime, open_runtime
 from train.errors import ThreadliteError
 
@@ -52,7 +54,8 @@ def serve(requests: BinaryIO, replies: BinaryIO, *, open_model: Opener, clock: C
                 latencies_ms = time_calls(runtime, turn["timed"], clock)
                 gc.collect()
                 settle(time.process_time, time.sleep)
-                _reply(replies, {"latencies_ms": latencies_ms})
+                peak = peak_resident_bytes()
+                _reply(replies, {"latencies_ms": latencies_ms, "peak_rss_bytes": peak})
     except ThreadliteError as error:
         _reply(replies, {"error": str(error)})
     except Exception as error:  # runtimes raise kinds of their own
@@ -92,17 +95,29 @@ def time_calls(runtime: Runtime, calls: int, clock: Clock) -> list[float]:
 
 
 def _load(requests: BinaryIO, replies: BinaryIO, open_model: Opener, clock: Clock) -> Runtime:
-    """Open the model, hand it its picture, and answer how long opening took."""
+    """Open the model, hand it its picture, and answer how long opening took.
+
+    It is opened twice: first in a process that has not loaded the runtime's library, up to the
+    first answer, as an app that was just started would; then with the library there.
+    """
     job = json.loads(requests.readline())
     shape = tuple(job["picture_shape"])
     picture = np.frombuffer(requests.read(math.prod(shape)), dtype=np.uint8).reshape(1, *shape)
     arguments = (Path(job["model"]), job["runtime"], job["threads"])
-    open_model(*arguments).close()  # loads the runtime's library, which is not the model's time
+    base_bytes, start = resident_bytes(), clock()
+    with open_model(*arguments) as cold:
+        cold.feed(picture)
+        cold.invoke()
+        cold_start_ms = (clock() - start) * 1e3
     start = clock()
     runtime = open_model(*arguments)
     load_ms = (clock() - start) * 1e3
     runtime.feed(picture)
-    _reply(replies, {"runtime": runtime.name, "load_ms": load_ms})
+    answer = {
+        **{"runtime": runtime.name, "batch": runtime.input_shape[0], "load_ms": load_ms},
+        **{"cold_start_ms": cold_start_ms, "base_rss_bytes": base_bytes},
+    }
+    _reply(replies, answer)
     return runtime
 
 

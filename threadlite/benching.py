@@ -1,5 +1,6 @@
 """``threadlite bench``: F1, latency, layers and cost of variants, as records."""
 
+import statistics
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,16 +10,25 @@ from typing import Literal
 from pydantic import ValidationError
 
 from bench.accuracy import measure_accuracy
-from bench.cost import measure_cost
+from bench.cost import LayerCost, count_file, weigh
 from bench.environment import describe_environment
 from bench.latency import measure_latencies
 from bench.measure_layers import layer_records, network_of
-from bench.record import EnvironmentRecord, FailureRecord, Record, of_kind, write_records
+from bench.record import (
+    EnvironmentRecord,
+    FailureRecord,
+    LatencyRecord,
+    Record,
+    of_kind,
+    write_records,
+)
+from bench.steadiness import median_interval
 from bench.subject import subject_of, without_paths
 from bench.verdict import verdict_records
 from deploy.runtime import runtime_for
 from threadlite.commands import reopen_dataset
 from threadlite.console import Display
+from threadlite.devices import thread_counts
 from threadlite.variants import parity_ids
 from train.artifact import MANIFEST_NAME, Artifact, Manifest, open_artifact
 from train.dataset import Dataset, Photo
@@ -41,7 +51,7 @@ def bench_artifacts(arguments: Namespace, display: Display) -> int:
 
     Args:
         arguments: words of the command: ``artifacts``, ``out`` (must not exist), ``data``, its
-            columns, ``threads``, ``rounds``, ``layers`` and ``no_f1``.
+            columns, ``threads``, ``sweep``, ``rounds``, ``layers`` and ``no_f1``.
         display: shows progress.
 
     Raises:
@@ -82,6 +92,7 @@ class _Session:
     ) -> None:
         self._arguments, self._environment, self._display = arguments, environment, display
         self._machine = environment.environment
+        self._counted: dict[str, tuple[LayerCost, ...]] = {}
         self.records: list[Record] = [environment]
 
     def opened(self) -> list[Artifact]:
@@ -105,25 +116,36 @@ class _Session:
         return found
 
     def time(self, variants: Sequence[Artifact], dataset: Dataset) -> list[Artifact]:
-        """Time all variants, interleaved, and return those that can be run."""
+        """Time all variants, interleaved, and return those that can be run.
+
+        With ``--sweep`` all are timed with each number of threads, the one asked for last.
+        """
+        picture = select(dataset.photos, unseen_or_train(variants[0].split())[:1])[0].path
+        alive = list(variants)
+        for threads in thread_counts(self._arguments):
+            found = self._timed(alive, threads, picture)
+            self._add(found)
+            timed = of_kind(found, LatencyRecord)
+            for line in dict.fromkeys(line for one in timed for line in timing_lines(one)):
+                self._display.say(line)  # a doubt that all share is said once
+            pairs = zip(alive, found, strict=True)
+            alive = [one for one, record in pairs if not isinstance(record, FailureRecord)]
+        return alive
+
+    def _timed(
+        self, variants: Sequence[Artifact], threads: int, picture: Path
+    ) -> list[LatencyRecord | FailureRecord]:
         pairs = [(variant, runtime_for(variant.manifest.name.format)) for variant in variants]
         rounds = self._arguments.rounds
-        self._display.begin("timing, turns", len(pairs) * rounds)
-        picture = select(dataset.photos, unseen_or_train(variants[0].split())[:1])[0].path
-        found = measure_latencies(
+        self._display.begin(f"timing, {threads} threads, turns", len(pairs) * rounds)
+        return measure_latencies(
             pairs,
-            threads=self._arguments.threads,
+            threads=threads,
             rounds=rounds,
             environment=self._machine,
             picture=picture,
             advance=self._display.advance,
         )
-        self._add(found)
-        return [
-            variant
-            for variant, record in zip(variants, found, strict=True)
-            if not isinstance(record, FailureRecord)
-        ]
 
     def weigh(self, variant: Artifact, networks: Sequence[Artifact]) -> None:
         """Count a variant's MACCs and bytes, where its network was named too."""
@@ -133,7 +155,16 @@ class _Session:
                 f"{variant.manifest.variant}: name its trained network too, for its cost"
             )
             return
-        self._attempt(variant, "cost", lambda: [measure_cost(variant, parent, self._machine)])
+        self._attempt(
+            variant, "cost", lambda: [weigh(variant, self._layers_of(parent), self._machine)]
+        )
+
+    def _layers_of(self, network: Artifact) -> tuple[LayerCost, ...]:
+        """Return a network's layers, counted once for all of its variants."""
+        digest = network.manifest.payload_sha256
+        if digest not in self._counted:
+            self._counted[digest] = count_file(network.payload)
+        return self._counted[digest]
 
     def judge(self, variant: Artifact, dataset: Dataset) -> None:
         """Record what a variant predicts of the validation and the test photos."""
@@ -201,6 +232,23 @@ class _Session:
         self.records += found
         for failed in of_kind(found, FailureRecord):
             self._display.say(f"{failed.variant}: {failed.stage} failed: {failed.reason}")
+
+
+def timing_lines(record: LatencyRecord) -> list[str]:
+    """Return one variant's times for a person, a line, and each doubt about them, a line."""
+    low, high = median_interval([statistics.median(turn) for turn in record.turns])
+    says = [
+        f"median {record.median_ms:.2f} ms [{low:.2f}, {high:.2f}]",
+        f"p90 {record.quantile_ms(0.9):.2f}, p99 {record.quantile_ms(0.99):.2f}",
+        f"load {record.load_ms:.0f} ms",
+    ]
+    if record.cold_start_ms is not None:
+        says.append(f"cold start {record.cold_start_ms:.0f} ms")
+    if record.peak_rss_bytes is not None and record.base_rss_bytes is not None:
+        taken = max(0, record.peak_rss_bytes - record.base_rss_bytes)
+        says.append(f"at most {taken / 1e6:.0f} MB for runtime and model")
+    doubts = [f"  doubtful: {warning}" for warning in record.warnings]
+    return [f"{record.variant}, threads {record.threads}: {'; '.join(says)}", *doubts]
 
 
 def damaged(folder: Path, error: ArtifactError, machine: str) -> FailureRecord:

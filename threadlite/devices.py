@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add ``--device`` and the tool that it needs."""
+    """Add ``--sweep``, ``--device`` and the tool that it needs."""
+    parser.add_argument(
+        "--sweep",
+        action="store_true",
+        help="time every variant with 1, 2, ... threads, up to --threads",
+    )
     group = parser.add_argument_group("on an Android phone, in place of this machine")
     group.add_argument(
         "--device",
@@ -34,7 +39,7 @@ def bench_on_device(arguments: argparse.Namespace, display: "Display") -> int:
 
     Args:
         arguments: words of the command: ``artifacts``, ``out`` (must not exist), ``device``,
-            ``benchmark_model``, ``threads``, ``rounds`` and ``layers``.
+            ``benchmark_model``, ``threads``, ``sweep``, ``rounds`` and ``layers``.
         display: shows progress.
 
     Raises:
@@ -44,7 +49,7 @@ def bench_on_device(arguments: argparse.Namespace, display: "Display") -> int:
     """
     from bench.adb import Adb, parse_target
     from bench.device import measure_on_device
-    from bench.record import FailureRecord, of_kind, write_records
+    from bench.record import FailureRecord, Record, of_kind, write_records
 
     serial = parse_target(arguments.device)
     tool, threads, rounds = arguments.benchmark_model, arguments.threads, arguments.rounds
@@ -56,20 +61,32 @@ def bench_on_device(arguments: argparse.Namespace, display: "Display") -> int:
     if rounds < 1 or threads < 1:
         raise UsageError(f"--rounds and --threads must be 1 or more, got {rounds} and {threads}")
     variants = _variants(arguments.artifacts)
-    display.begin("timing on the phone, turns", len(variants) * rounds)
-    records = measure_on_device(
-        variants,
-        Adb(serial),
-        tool,
-        threads=threads,
-        rounds=rounds,
-        layers=arguments.layers,
-        advance=display.advance,
-    )
+    records: list[Record] = []
+    for count in thread_counts(arguments):
+        display.begin(f"timing on the phone, {count} threads, turns", len(variants) * rounds)
+        found = measure_on_device(
+            variants,
+            Adb(serial),
+            tool,
+            threads=count,
+            rounds=rounds,
+            layers=arguments.layers and count == threads,
+            advance=display.advance,
+        )
+        records += [one for one in found if one not in records]  # the phone stands there once
     for failed in of_kind(records, FailureRecord):
         display.say(f"{failed.variant}: {failed.stage} failed: {failed.reason}")
     write_records(arguments.out, records)
     return len(records)
+
+
+def thread_counts(arguments: argparse.Namespace) -> range:
+    """Return the numbers of threads to time with; the one asked for is the last.
+
+    Args:
+        arguments: words of the command: ``threads`` and ``sweep``.
+    """
+    return range(1 if arguments.sweep else arguments.threads, arguments.threads + 1)
 
 
 def _variants(folders: "Sequence[Path]") -> "list[Artifact]":

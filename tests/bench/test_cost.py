@@ -211,6 +211,41 @@ def test_efficientnet_lite0_as_published() -> None:
     assert uncounted_kinds(layers) == {}
 
 
+def test_convnext_tiny_as_published() -> None:
+    from train.networks.convnext import build_convnext_tiny
+
+    layers = count_layers(build_convnext_tiny(image_size=224, classes=1000))
+    assert total_maccs(layers) / 1e6 == pytest.approx(4_456, rel=0.01)
+    assert uncounted_kinds(layers) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("resnet50", 3_858), ("convnext-tiny", 4_456), ("mobilenet-v2", 301),
+        ("efficientnet-lite0", 385),
+    ],
+)  # fmt: skip
+def test_published_totals_from_the_files_too(name: str, millions: int, tmp_path: Path) -> None:
+    from optimize.convert import to_onnx, to_tflite
+    from train.networks import NETWORKS
+
+    model = NETWORKS[name](image_size=224, classes=1000)
+    expected = total_maccs(count_layers(model))
+    assert expected / 1e6 == pytest.approx(millions, rel=0.01)
+    files = {
+        tmp_path / "model.tflite": lambda: to_tflite(model),
+        tmp_path / "model.onnx": lambda: to_onnx(model).SerializeToString(),
+    }
+    for path, make in files.items():
+        path.write_bytes(make())
+        found = count_file(path)
+        assert total_maccs(found) == pytest.approx(expected, rel=1e-3), path.suffix
+        assert uncounted_kinds(found) == {}, path.suffix
+
+
 def test_measure_cost_counts_the_graph_and_weighs_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_artifact: Callable[..., Artifact]
 ) -> None:

@@ -151,6 +151,7 @@ def test_a_float_of_another_network_is_no_reference() -> None:
     ("change", "words"),
     [
         ({"threads": 1}, "threads is 2 and 1"),
+        ({"batch": 4}, "batch is 1 and 4"),
         ({"runtime": "litert 2.2.0"}, r"runtime is litert 2\.3\.0 and litert 2\.2\.0"),
         ({"environment": "f" * 16}, "host is not the same"),
     ],

@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -31,11 +32,14 @@ from bench.steadiness import (
     worse_of,
 )
 from bench.worker import SETTLE_PAUSES, SETTLE_SECONDS, settle
-from train.artifact import Artifact
+from tests.bench.damage import flipped, truncated
+from train.artifact import Artifact, open_artifact
 from train.errors import ConfigError, RuntimeFailure
 from train.pixels import Pixels
 
+KEPT = Path(__file__).parents[2] / "models/efficientnet-lite0"
 RULE = WarmupRule(window=3, tolerance=0.02, max_calls=12, max_seconds=10.0)
+MEMORY = ("base_rss_bytes", "peak_rss_bytes", "peak_rss_bytes")  # of the worker's three answers
 PICTURE = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
 ENVIRONMENT = "e" * 16
 
@@ -154,7 +158,8 @@ class Scripted:
     """A caller whose times are scripted; it notes who was called, and dies when told to."""
 
     def __init__(self, name: str, log: list[str], times: Iterable[float], dies_at: int) -> None:
-        self.runtime, self.load_ms = "fake 1.0", 7.0
+        self.runtime, self.batch, self.load_ms = "fake 1.0", 1, 7.0
+        self.cold_start_ms, self.base_rss_bytes, self.peak_rss_bytes = 40.0, 1000, None
         self._name, self._log, self._dies_at = name, log, dies_at
         self._times, self._asked = iter(times), 0
         self.closed = False
@@ -164,6 +169,7 @@ class Scripted:
         if self._asked == self._dies_at:
             raise RuntimeFailure("the process was killed by SIGSEGV")
         self._log.append(f"{self._name} {untimed}+{timed}")
+        self.peak_rss_bytes = 2000 + self._asked
         return tuple(next(self._times) for _ in range(timed))
 
     def close(self) -> None:
@@ -250,6 +256,9 @@ def test_a_record_holds_every_timed_call_and_none_of_the_others(scripted: Any) -
         warmup_runs=9,
         calls_per_turn=TURN_CALLS,
         load_ms=7.0,
+        cold_start_ms=40.0,
+        base_rss_bytes=1000,
+        peak_rss_bytes=2000 + 3 + 4,  # as the last call tells
         latencies_ms=(10.0,) * (4 * TURN_CALLS),
     )
     assert stage.callers["net"].closed
@@ -380,7 +389,7 @@ class Model:
 
 
 def _serve(turns: list[dict[str, int]], costs: Iterable[float]) -> tuple[list[Any], list[Model]]:
-    """Run the worker on these requests; opening takes 0.25 s on its clock."""
+    """Run the worker on these requests; opening takes 1 s, then 0.25 s on its clock."""
     job = {"model": "m.tflite", "runtime": "litert", "threads": 2, "picture_shape": [4, 4, 3]}
     lines = [json.dumps(turn).encode() + b"\n" for turn in turns]
     requests = io.BytesIO(json.dumps(job).encode() + b"\n" + PICTURE.tobytes() + b"".join(lines))
@@ -389,7 +398,7 @@ def _serve(turns: list[dict[str, int]], costs: Iterable[float]) -> tuple[list[An
 
     def open_model(model: Path, runtime: str, threads: int) -> Any:
         assert (model, runtime, threads) == (Path("m.tflite"), "litert", 2)
-        clock[0] += 0.25
+        clock[0] += 0.25 if models else 1.0
         models.append(Model(clock, shared))
         return models[-1]
 
@@ -399,10 +408,13 @@ def _serve(turns: list[dict[str, int]], costs: Iterable[float]) -> tuple[list[An
 
 def test_the_worker_times_only_the_timed_calls() -> None:
     replies, models = _serve(
-        [{"untimed": 1, "timed": 2}, {"untimed": 0, "timed": 1}], [9.0, 0.5, 0.25, 2.0]
+        [{"untimed": 1, "timed": 2}, {"untimed": 0, "timed": 1}], [0.5, 9.0, 0.5, 0.25, 2.0]
     )
+    memory = [reply.pop(name) for reply, name in zip(replies, MEMORY, strict=True)]
+    assert 0 < memory[0] <= memory[1] <= memory[2]
     assert replies == [
-        {"runtime": "fake 1.0", "load_ms": 250.0},
+        # The library and the model in 1 s, the first answer in half a second.
+        {"runtime": "fake 1.0", "batch": 1, "load_ms": 250.0, "cold_start_ms": 1500.0},
         {"latencies_ms": [500.0, 250.0]},
         {"latencies_ms": [2000.0]},
     ]
@@ -412,7 +424,7 @@ def test_the_worker_times_only_the_timed_calls() -> None:
 
 def test_the_worker_answers_a_failing_model_with_its_reason() -> None:
     def fails() -> Iterator[float]:
-        yield 1.0
+        yield from (1.0, 1.0)  # the cold start, and the first timed call
         raise ValueError("node 3 failed to invoke")
 
     replies, models = _serve([{"untimed": 0, "timed": 2}], fails())
@@ -431,6 +443,7 @@ ANSWERS = """
 import json, sys, time, os, signal
 json.loads(sys.stdin.buffer.readline()); sys.stdin.buffer.read(48)
 def say(**message): print(json.dumps(message), flush=True)
+def loaded(): say(runtime='fake', batch=1, load_ms=1.0, cold_start_ms=2.0, base_rss_bytes=3)
 """
 
 
@@ -471,10 +484,11 @@ def test_a_child_that_ends_says_how(impostor: Any) -> None:
 
 def test_a_child_that_dies_between_calls_is_noticed(impostor: Any) -> None:
     alive = impostor(
-        "say(runtime='fake', load_ms=1.0); sys.stdin.buffer.readline(); say(latencies_ms=[1.5]);"
+        "loaded(); sys.stdin.buffer.readline(); say(latencies_ms=[1.5], peak_rss_bytes=4);"
         "os.kill(os.getpid(), 9)"
     )
     assert alive.call(untimed=0, timed=1) == (1.5,)
+    assert (alive.cold_start_ms, alive.base_rss_bytes, alive.peak_rss_bytes) == (2.0, 3, 4)
     with pytest.raises(RuntimeFailure, match="killed by SIGKILL"):
         alive.call(untimed=0, timed=1)
     alive.close()
@@ -482,7 +496,7 @@ def test_a_child_that_dies_between_calls_is_noticed(impostor: Any) -> None:
 
 
 def test_a_child_that_hangs_is_ended(impostor: Any) -> None:
-    alive = impostor("say(runtime='fake', load_ms=1.0); time.sleep(60)", answer_seconds=1.0)
+    alive = impostor("loaded(); time.sleep(60)", answer_seconds=1.0)
     with pytest.raises(RuntimeFailure, match="no answer within 1 s and was ended"):
         alive.call(untimed=0, timed=1)
     alive.close()
@@ -494,7 +508,7 @@ def test_a_child_cut_off_in_the_middle_of_an_answer_is_dead(impostor: Any) -> No
 
 
 def test_closing_ends_the_process(impostor: Any) -> None:
-    alive = impostor("say(runtime='fake', load_ms=1.0); sys.stdin.buffer.readline()")
+    alive = impostor("loaded(); sys.stdin.buffer.readline()")
     process = alive._process
     alive.close()
     assert process.returncode == 0
@@ -579,11 +593,36 @@ def test_both_runtimes_are_timed_and_broken_files_are_records(
         if isinstance(record, LatencyRecord):
             assert len(record.latencies_ms) == 2 * TURN_CALLS
             assert 0.0 < record.median_ms < 1_000.0
-            assert record.load_ms > 0.0
+            assert record.cold_start_ms is not None and record.cold_start_ms > record.load_ms > 0.0
+            # A runtime's library alone is some megabytes; nothing here is near a gigabyte.
+            assert record.base_rss_bytes is not None and record.peak_rss_bytes is not None
+            assert 2e6 < record.peak_rss_bytes - record.base_rss_bytes < 1e9
         else:
             assert "imported TensorFlow" not in record.reason
             assert "model" in record.reason
             assert str(tmp_path) not in record.reason  # a record holds no path of a machine
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_kept_model_damaged_anywhere_costs_a_record_each(
+    tmp_path: Path, picture: Path, fake_artifact: Callable[..., Artifact]
+) -> None:
+    # The manifests' digests are those of the damaged files: what refuses them is the runtime.
+    order, content = random.Random(0), (KEPT / "model.tflite").read_bytes()
+    variants = []
+    for number, change in enumerate([truncated] * 50 + [flipped] * 10):
+        name = f"broken{number}.int8.tflite"
+        variants.append((fake_artifact(tmp_path / name, name, change(content, order)), "litert"))
+    variants.append((open_artifact(KEPT), "litert"))
+    records = measure_latencies(
+        variants, threads=1, rounds=1, environment=ENVIRONMENT, picture=picture, watch=Conditions
+    )
+    assert isinstance(records[-1], LatencyRecord)
+    assert len(records) == len(variants)
+    assert all(record.reason for record in records if isinstance(record, FailureRecord))
+    # All that the file needs but for the zip with its labels, at its very end, is before them.
+    assert sum(isinstance(record, FailureRecord) for record in records[:50]) >= 45
 
 
 def test_a_child_waits_until_its_threads_are_still() -> None:

@@ -92,6 +92,45 @@ def test_the_worst_layers_come_first() -> None:
     )
 
 
+def run_by(one: LayerTimesRecord, engines: str, **changes: object) -> LayerTimesRecord:
+    """Return ``one`` with an engine for each operator: ``x`` XNNPACK, ``i`` the interpreter."""
+    names = {"x": "xnnpack", "i": "interpreter"}
+    operators = tuple(
+        operator.model_copy(update={"engine": names[letter]})
+        for operator, letter in zip(one.operators, engines, strict=True)
+    )
+    return one.model_copy(update={"operators": operators, **changes})
+
+
+def test_what_runs_outside_the_delegate_comes_first() -> None:
+    parent = run_by(record("net.float.tflite", a=10.0, b=80.0, c=10.0), "xxx", partitions=1)
+    variant = run_by(record("net.int8.tflite", a=5.0, b=80.0, c=15.0), "ixi", partitions=1)
+    assert layer_causes(parent, variant)[0] == (
+        # 5 and 15 of 100 us.
+        "2 of 3 operators run outside the delegate (2 CONV) and take 20 % of the time; a call"
+        " enters it once."
+    )
+    split = run_by(variant, "xix", partitions=2)
+    assert (
+        "(1 CONV) and take 80 % of the time; a call enters it 2 times"
+        in (layer_causes(parent, split)[0])
+    )
+    # The same share as the parent's explains nothing, nor does a runtime without a delegate.
+    assert "outside" not in " ".join(layer_causes(split, split))
+    assert "outside" not in " ".join(layer_causes(parent, run_by(split, "xix", partitions=0)))
+
+
+def test_what_only_converts_is_named_where_there_is_more_of_it() -> None:
+    parent = record("net.float.onnx", a=10.0, b=80.0)
+    moved = {"inserted": {"CONV": 2}}  # the kind of all operators here
+    variant = run_by(record("net.int8.onnx", a=5.0, b=15.0), "xx", **moved)
+    assert layer_causes(parent, variant)[0] == (
+        "2 operators of the graph as it runs only convert or move data (2 CONV) and take 100 % of"
+        " the time."
+    )
+    assert "convert" not in " ".join(layer_causes(run_by(parent, "xx", **moved), variant))
+
+
 def test_the_newest_record_of_a_variant_counts() -> None:
     old, new = record("net.float.tflite", a=1.0), record("net.float.tflite", a=2.0)
     assert layer_times_of([old, new], "net.float.tflite", "n" * 64) is new

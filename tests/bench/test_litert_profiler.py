@@ -104,7 +104,7 @@ def test_another_version_of_the_library_is_refused(
     monkeypatch.setattr("bench.litert_profiler.read_file_operators", lambda model: ())
     with pytest.raises(
         RuntimeFailure,
-        match=r"^ai-edge-litert 2\.9\.1: its C library .* need version 2\.3 .latency",
+        match=r"^ai-edge-litert 2\.9\.1: its C library .* inside whole calls need version 2\.3$",
     ):
         LitertProfiler(tmp_path / "m.tflite", threads=1)
 

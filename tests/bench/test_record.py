@@ -31,6 +31,9 @@ LATENCY = LatencyRecord(
     threads=2,
     warmup_runs=20,
     load_ms=1.5,
+    cold_start_ms=9.0,
+    base_rss_bytes=1000,
+    peak_rss_bytes=3000,
     latencies_ms=(3.0, 1.0, 2.0, 10.0),
 )
 FAILURE = FailureRecord(**COMMON, stage="latency", runtime="litert", reason="truncated")
@@ -278,3 +281,28 @@ def test_crossval_names_senders_and_sums_times() -> None:
 def test_impossible_cross_validations_are_refused(change: dict[str, object], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         CrossvalRecord.model_validate({**CROSSVAL.model_dump(), **change})
+
+
+def test_quantiles_lie_between_two_calls() -> None:
+    assert [LATENCY.quantile_ms(share) for share in (0.0, 0.5, 0.9, 1.0)] == pytest.approx(
+        [1.0, 2.5, 3.0 + 0.7 * 7.0, 10.0]  # of 1, 2, 3 and 10: place 0.9 x 3 = 2.7
+    )
+    one = LATENCY.model_copy(update={"latencies_ms": (4.0,)})
+    assert one.quantile_ms(0.99) == 4.0
+
+
+def test_calls_stand_in_their_turns() -> None:
+    whole = LATENCY.model_copy(update={"calls_per_turn": 2})
+    assert whole.turns == ((3.0, 1.0), (2.0, 10.0))
+    odd = LATENCY.model_copy(update={"calls_per_turn": 3})
+    assert odd.turns == ((3.0,), (1.0,), (2.0,), (10.0,))
+
+
+def test_times_of_before_cold_starts_and_memory_still_read(tmp_path: Path) -> None:
+    old = json.loads(to_line(LATENCY))
+    for name in ("batch", "cold_start_ms", "base_rss_bytes", "peak_rss_bytes"):
+        del old[name]
+    (tmp_path / "records.jsonl").write_text(json.dumps(old) + "\n", encoding="utf-8")
+    ((read,), _) = read_records(tmp_path / "records.jsonl")
+    assert isinstance(read, LatencyRecord)
+    assert (read.batch, read.cold_start_ms, read.peak_rss_bytes) == (1, None, None)

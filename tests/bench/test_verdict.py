@@ -86,6 +86,7 @@ def test_the_ratio_repeats_and_takes_any_number_of_calls() -> None:
         ({"environment": "f" * 16}, "environment"),
         ({"runtime": "onnxruntime 1.32.0"}, "runtime"),
         ({"threads": 1}, "threads"),
+        ({"batch": 8}, "batch"),
     ],
 )
 def test_times_under_other_conditions_are_not_compared(change: dict[str, Any], word: str) -> None:
@@ -318,12 +319,11 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         count_operators(tmp_path / "model.keras")
 
 
-def test_verdicts_are_given_on_slow_int8_alone(fake_artifact: Any, tmp_path: Path) -> None:
-    names = ("net.float.onnx", "net.int8.onnx", "fast.float.onnx", "fast.int8.onnx")
+def _timed_as(times: dict[str, float], fake_artifact: Any, folder: Path) -> Any:
+    """Return artifacts of these names around one Relu, and records of their times."""
     model = _relu_onnx()
-    artifacts = [fake_artifact(tmp_path / name, name, model) for name in names]
-    times = dict(zip(names, (10.0, 12.0, 10.0, 5.0), strict=True))
-    records = [
+    artifacts = [fake_artifact(folder / name, name, model) for name in times]
+    return artifacts, [
         _record(
             [times[artifact.manifest.variant]] * 20,
             variant=artifact.manifest.variant,
@@ -333,12 +333,44 @@ def test_verdicts_are_given_on_slow_int8_alone(fake_artifact: Any, tmp_path: Pat
         )
         for artifact in artifacts
     ]
+
+
+def test_verdicts_are_given_on_slow_int8_alone(fake_artifact: Any, tmp_path: Path) -> None:
+    times = {
+        **{"net.float.onnx": 10.0, "net.int8.onnx": 12.0},
+        **{"fast.float.onnx": 10.0, "fast.int8.onnx": 5.0},
+    }
+    artifacts, records = _timed_as(times, fake_artifact, tmp_path)
     (verdict,) = verdict_records(artifacts, records, _machine("avx2"))
     assert verdict.variant == "net.int8.onnx"
     assert verdict.parent == "net.float.onnx"
     assert "takes 1.20 [1.20, 1.20] times as long" in verdict.sentences[0]
     assert any("no int8 dot-product instructions" in sentence for sentence in verdict.sentences)
     assert verdict.operators == {"Relu": 1}
+
+
+def test_a_float_variant_is_held_against_the_plain_network(
+    fake_artifact: Any, tmp_path: Path
+) -> None:
+    times = {
+        "net.float.onnx": 10.0,
+        "net.rewritten.float.onnx": 5.0,
+        "net.pruned.float.onnx": 10.0,
+        "net.shrunk.float.onnx": 11.0,
+        "net.pruned.int8.onnx": 12.0,
+    }
+    artifacts, records = _timed_as(times, fake_artifact, tmp_path)
+    verdicts = verdict_records(artifacts, records, _machine("avx2"))
+    assert [(one.variant, one.parent) for one in verdicts] == [
+        ("net.pruned.float.onnx", "net.float.onnx"),
+        ("net.shrunk.float.onnx", "net.float.onnx"),
+        ("net.pruned.int8.onnx", "net.pruned.float.onnx"),
+    ]
+    pruned, shrunk, quantized = (" ".join(one.sentences) for one in verdicts)
+    assert "Zeros are stored and multiplied" in pruned
+    assert "compute in float" not in pruned and "int8" not in pruned
+    assert "Neither the file nor the CPU's features explain it" in shrunk
+    assert "int8 dot-product" in quantized and "Zeros" not in quantized
 
 
 def _relu_onnx() -> bytes:

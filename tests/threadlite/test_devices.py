@@ -50,6 +50,24 @@ def test_records_of_a_phone_are_written(
     assert timed.latencies_ms == (5.0, 5.01, 5.0, 5.01)
 
 
+def test_a_sweep_times_each_number_of_threads_and_names_the_phone_once(
+    phone: FakePhone, tmp_path: Path, fake_artifact: Callable[..., Artifact]
+) -> None:
+    phone.answers = {"num_runs=2": (0, [timings(5000, 5010)])}
+    phone.save()
+    fake_artifact(tmp_path / "net", "net.float.tflite")
+    tool = tmp_path / "tool"
+    tool.touch()
+    out = tmp_path / "records.jsonl"
+    bench(
+        tmp_path / "net", "--out", out, "--device", "adb:PIXEL", "--benchmark-model", tool,
+        "--threads", 3, "--sweep",
+    )  # fmt: skip
+    records, _ = read_records(out)
+    assert [one.threads for one in of_kind(records, LatencyRecord)] == [1, 2, 3]
+    assert len(records) == 4
+
+
 def test_words_that_do_not_fit(
     phone: FakePhone, tmp_path: Path, fake_artifact: Callable[..., Artifact]
 ) -> None:
