@@ -26,7 +26,7 @@ from bench.report_format import as_markdown
 from bench.report_layers import MEANING as LAYERS_MEAN
 from bench.report_recipes import MEANING as RECIPES_MEAN
 from bench.report_recipes import RecipeRow
-from bench.report_sentences import COLUMNS, LEGEND, machine_sentence
+from bench.report_sentences import COLUMNS, LEGEND
 from bench.report_sizes import MEANING as SIZES_MEAN
 from bench.report_tables import VariantRow
 from train.storage import whole_file, write_text
@@ -201,7 +201,7 @@ def _environment(**settings: Any) -> Any:
 def _sentences(report: Report) -> dict[str, str]:
     return {
         "legend": LEGEND,
-        "machines": machine_sentence(report.machines),
+        "machines": report.machines_mean,
         "columns": COLUMNS,
         "layers_mean": LAYERS_MEAN,
         "recipes_mean": RECIPES_MEAN,

@@ -204,8 +204,18 @@ def _under(
         " reaches above 0."
         for one in rivals[:SHOWN_RIVALS]
     ]
-    reasons.append(_test_sentence(best))
+    reasons += [*_given_up(best, _best(rows), accuracies), _test_sentence(best)]
     return _choice(words, itself, best, rivals, headline, (*reasons, *left_out))
+
+
+def _given_up(row: VariantRow, best: VariantRow, accuracies: Accuracies) -> list[str]:
+    """Return what a limit of time costs against the best of all; nothing where that keeps it."""
+    return [
+        f"Given up for the time: {as_points(one.change)} points against the best of all,"
+        f" {as_row(best)} ({as_f1(best.validation_f1)}), which takes {as_ms(best.median_ms)} ms."
+        for one in _candidates([row], best, accuracies)
+        if row is not best
+    ]
 
 
 def _choice(

@@ -11,10 +11,18 @@ from typing import Any
 
 from bench.layers import most_expensive
 from bench.originals import CONVNEXT_NOTE, OriginalCost, original_of
-from bench.record import CostRecord, LayerTimesRecord, Record, TrainingRecord, of_kind
+from bench.record import (
+    CostRecord,
+    EnvironmentRecord,
+    LayerTimesRecord,
+    Record,
+    TrainingRecord,
+    of_kind,
+)
 from bench.report_format import ABSENT, as_count, as_millions, as_ms, listed
 from bench.report_layout import Table
 from bench.report_photos import PhotoSets
+from bench.report_sentences import machine_name
 from train.errors import UsageError
 from train.variant import Variant, parse_variant
 
@@ -24,8 +32,8 @@ MEANING = (
     " beyond the picture."
 )
 EXPENSIVE = (
-    " The most expensive layer takes longest of all operators in profiled calls of the variant"
-    " and runtime named; several names: one operator computes them."
+    " The most expensive layer takes longest of all operators in profiled calls of the variant,"
+    " on the runtime and machine named; several names: one operator computes them."
 )
 ORIGINAL = (
     " The original's figures are as it reported them; its times name no machine and are not to be"
@@ -54,7 +62,7 @@ class ComplexityRow:
         receptive_field: pixels that the last maps see.
         uncounted: layers whose MACCs are not known, by kind.
         layer: what takes longest; empty where no layers were timed.
-        layer_on: the variant and runtime that it was timed in.
+        layer_on: the variant, runtime and machine that it was timed on.
         layer_ms: its time in one call.
         layer_share: of the time in all operators, in [0, 1].
         original: what was reported for the approach elsewhere.
@@ -79,16 +87,23 @@ class ComplexityRow:
 def complexity_rows(records: Sequence[Record], photos: PhotoSets) -> tuple[ComplexityRow, ...]:
     """Return one row for each graph that was counted."""
     sizes = input_sizes(records)
+    fields = {  # records of before know none
+        (one.maccs, one.parameters): one.receptive_field
+        for one in of_kind(records, CostRecord)
+        if one.receptive_field is not None
+    }
     graphs: dict[tuple[object, ...], dict[_Key, CostRecord]] = {}
     for cost in of_kind(records, CostRecord):
         name = _parsed(cost.variant)
         if name is None:
             continue
         size = input_size(name.techniques, sizes.get((cost.split_method, cost.network_sha256)))
-        graph = (size, cost.maccs, cost.parameters, cost.receptive_field)
+        field = cost.receptive_field or fields.get((cost.maccs, cost.parameters))
+        graph = (size, cost.maccs, cost.parameters, field)
         graphs.setdefault(graph, {}).setdefault((name.network, name.techniques), cost)
     timed = _timed(records)
-    rows = [_row(size, keys, timed, photos) for (size, *_), keys in graphs.items()]
+    known = {one.environment: one for one in of_kind(records, EnvironmentRecord)}
+    rows = [_row(size, keys, timed, photos, known) for (size, *_), keys in graphs.items()]
     return tuple(sorted(rows, key=lambda row: (row.networks[0].partition(".")[0], row.maccs)))
 
 
@@ -97,8 +112,9 @@ def _row(
     keys: dict[_Key, CostRecord],
     timed: dict[_Key, LayerTimesRecord],
     photos: PhotoSets,
+    known: dict[str, EnvironmentRecord],
 ) -> ComplexityRow:
-    cost = next(iter(keys.values()))
+    cost = max(keys.values(), key=lambda one: one.receptive_field is not None)  # else the first
     judged = photos.of(cost)
     dataset = judged.dataset if judged else ""
     plain = [network for network, techniques in keys if not techniques]
@@ -116,7 +132,7 @@ def _row(
         receptive_field=cost.receptive_field,
         uncounted=tuple(sorted(cost.uncounted.items())),
         original=next((one.cost for one in originals if one), None),
-        **_expensive(next((timed[key] for key in sorted(keys) if key in timed), None)),
+        **_expensive(next((timed[key] for key in sorted(keys) if key in timed), None), known),
     )
 
 
@@ -206,13 +222,16 @@ def _timed(records: Sequence[Record]) -> dict[_Key, LayerTimesRecord]:
     return found
 
 
-def _expensive(record: LayerTimesRecord | None) -> dict[str, Any]:
+def _expensive(
+    record: LayerTimesRecord | None, known: dict[str, EnvironmentRecord]
+) -> dict[str, Any]:
     if record is None:
         return {}
     layer = most_expensive(record)
     return {
         "layer": layer.name,
-        "layer_on": f"{record.variant} on {record.runtime}",
+        "layer_on": f"{record.variant} on {record.runtime},"
+        f" {machine_name(record.environment, known)}",
         "layer_ms": layer.median_us / 1e3,
         "layer_share": layer.share,
     }

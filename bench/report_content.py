@@ -59,7 +59,9 @@ from bench.report_sections import (
 from bench.report_sentences import (
     condition_name,
     doubts,
+    effort_sentence,
     machine_name,
+    machine_sentence,
     split_sentence,
     weights_sentences,
 )
@@ -95,6 +97,7 @@ class Report:
 
     Attributes:
         machines: the processors that times were taken on.
+        machines_mean: whose times these are, in words.
         approaches: the approaches, one for each set of classes and photos.
         photos: the sets of classes and photos that rows and choices name by their keys.
         complexity: what each network costs to run.
@@ -121,6 +124,7 @@ class Report:
     command: str
     records: int
     machines: tuple[str, ...]
+    machines_mean: str
     photos: tuple[Photos, ...]
     rows: tuple[VariantRow, ...]
     approaches: tuple[ApproachRow, ...]
@@ -177,6 +181,7 @@ def build_report(
     choices = choose(rows, accuracies, under_ms=extras.under_ms)
     known = {one.environment: one for one in of_kind(records, EnvironmentRecord)}
     trainings = of_kind(records, TrainingRecord)
+    effort, folds = effort_sentence(records, known), crossval_table(crossvals)
     timed = {row.environment: None for row in rows if row.median_ms is not None}
     colours = colour_scale(
         [*(row.network for row in rows), *(training.approach for training in trainings)]
@@ -186,6 +191,7 @@ def build_report(
         command=command,
         records=len(records),
         machines=tuple(machine_name(environment, known) for environment in timed),
+        machines_mean=machine_sentence(tuple(timed), known),
         photos=accuracies.photos.sets,
         rows=rows,
         approaches=approaches,
@@ -195,7 +201,7 @@ def build_report(
         classes=classes,
         choices=choices,
         choice_names=tuple(_choice_name(choice, accuracies.photos, known) for choice in choices),
-        ledger=ledger_section(build_ledgers(rows, choices, accuracies)),
+        ledger=ledger_section(build_ledgers(rows, choices, accuracies), known),
         layers=build_layers(records, choices),
         flips=build_flips(records, accuracies, rows, choices, extras.photos),
         against=(
@@ -214,10 +220,10 @@ def build_report(
         approach_table=approach_table(approaches),
         complexity_table=complexity_table(complexity),
         size_curves=size_curves(rows, accuracies.photos, input_sizes(records), colours),
-        recipe_tables=recipe_tables(recipes, accuracies),
-        crossval_table=crossval_table(crossvals),
+        recipe_tables=tuple(one.noted(effort) for one in recipe_tables(recipes, accuracies)),
+        crossval_table=folds.noted(effort) if folds else None,
         class_tables=class_tables(classes),
-        trainings=training_table(trainings),
+        trainings=training_table(trainings).noted(effort),
         origins=weights_sentences(records),
         parity=parity_table(records),
         failures=failure_table(records),

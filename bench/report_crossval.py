@@ -173,7 +173,7 @@ def _class_table(columns: Sequence[Sequence[ClassRow]]) -> Table:
     order = sorted(range(len(first)), key=lambda number: (-first[number].photos, number))
     where = "on the test photos" if first[0].judged_on == "test" else "out of fold"
     return Table(
-        caption=f"F1 of each class {where}, {first[0].split_method} split",
+        caption=f"F1 of each of {len(first)} classes {where}, {first[0].split_method} split",
         headers=("class", "photos", *(classes[0].approach for classes in columns)),
         rows=tuple(
             (

@@ -26,14 +26,24 @@ def read_for_report(paths: Sequence[Path]) -> tuple[list[Record], list[str]]:
     """
     found: dict[str, Record] = {}
     warnings: list[str] = []
-    for path in paths:
-        records, doubts = _read(path)
+    for path, name in zip(paths, plain_names(paths), strict=True):
+        records, doubts = _read(path, name)
         found |= records
         warnings += doubts
     return list(found.values()), warnings
 
 
-def _read(path: Path) -> tuple[dict[str, Record], list[str]]:
+def plain_names(paths: Sequence[Path]) -> list[str]:
+    """Return the files' names, with the folders that tell files of one name apart."""
+    depths = range(1, max((len(path.parts) for path in paths), default=1) + 1)
+    for depth in depths:
+        names = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(names)) == len(set(paths)):
+            return names
+    return [path.name for path in paths]
+
+
+def _read(path: Path, name: str) -> tuple[dict[str, Record], list[str]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -50,9 +60,9 @@ def _read(path: Path) -> tuple[dict[str, Record], list[str]]:
             records.setdefault(line, adapter.validate_json(line))
         except ValidationError as error:
             faults.setdefault(_fault(line, error, f"{path}: line {number}"), []).append(number)
-    warnings = [_warning(path, fault, numbers) for fault, numbers in faults.items()]
+    warnings = [_warning(name, fault, numbers) for fault, numbers in faults.items()]
     if not lines:
-        warnings.append(f"{path.name} is empty")
+        warnings.append(f"{name} is empty")
     return records, warnings
 
 
@@ -74,8 +84,8 @@ def _fault(line: str, error: ValidationError, where: str) -> str:
     return f"no usable record ({place}: {first['msg']})"
 
 
-def _warning(path: Path, fault: str, numbers: Sequence[int]) -> str:
+def _warning(name: str, fault: str, numbers: Sequence[int]) -> str:
     shown = ", ".join(str(number) for number in numbers[:SHOWN])
     more = f" and {len(numbers) - SHOWN} more" if len(numbers) > SHOWN else ""
     plural = "s" if len(numbers) > 1 else ""
-    return f"{path.name}: line{plural} {shown}{more}: {fault}; passed over"
+    return f"{name}: line{plural} {shown}{more}: {fault}; passed over"

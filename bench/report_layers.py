@@ -9,12 +9,21 @@ from dataclasses import dataclass
 
 from bench.layer_verdict import row_sentence
 from bench.layers import LayerRow, RowTime, join_layers, known_layers, peak_of
-from bench.record import CostRecord, LayerTimesRecord, PeakRecord, Record, VerdictRecord, of_kind
+from bench.record import (
+    CostRecord,
+    EnvironmentRecord,
+    LayerTimesRecord,
+    PeakRecord,
+    Record,
+    VerdictRecord,
+    of_kind,
+)
 from bench.report_charts import Chart
 from bench.report_choice import Choice
 from bench.report_format import ABSENT, as_millions, listed
 from bench.report_layer_charts import Lines, layer_charts
 from bench.report_layout import Table
+from bench.report_sentences import machine_name
 from train.errors import UsageError
 from train.variant import parse_variant
 
@@ -36,7 +45,7 @@ class LayersOf:
     """One variant's layers.
 
     Attributes:
-        name: the variant, its split and threads.
+        name: the variant, its split, the machine and threads.
         charts: time, MACCs and error, a bar a layer and runtime.
         table: every layer, in order of execution.
         brief: the costliest ones.
@@ -83,8 +92,7 @@ def _layers_of(
         for row, marks in lines
         if any(row.times[i].median_us for i in range(len(group)))
     ]
-    first = group[0]
-    name = f"{_stem(first.variant)}, {first.split_method} split, {first.threads} threads"
+    name = _name(group[0], records)
     costliest = sorted(
         lines, key=lambda line: -max(line[0].times[i].share for i in range(len(group)))
     )
@@ -95,6 +103,13 @@ def _layers_of(
         brief=_table(costliest[:BRIEF], group, f"Costliest layers of {name}"),
         sentences=tuple(_sentences(lines, group, records)),
     )
+
+
+def _name(one: LayerTimesRecord, records: Sequence[Record]) -> str:
+    known = {machine.environment: machine for machine in of_kind(records, EnvironmentRecord)}
+    threads = f"{one.threads} thread{'' if one.threads == 1 else 's'}"
+    machine = machine_name(one.environment, known)
+    return f"{_stem(one.variant)}, {one.split_method} split, {machine}, {threads}"
 
 
 def _place(one: LayerTimesRecord) -> tuple[object, ...]:

@@ -1,6 +1,6 @@
 """What the templates of a report lay out: a table of text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,3 +17,7 @@ class Table:
     words: int = 1
     tags: tuple[tuple[str, ...], ...] = ()
     note: str = ""
+
+    def noted(self, note: str) -> "Table":
+        """Return the table with ``note`` after its own."""
+        return replace(self, note=" ".join(filter(None, (self.note, note))))

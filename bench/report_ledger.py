@@ -8,6 +8,7 @@ stand as one step.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bench.record import EnvironmentRecord
 from bench.report_charts import MUTED, Chart, finished
 from bench.report_choice import Choice
 from bench.report_format import (
@@ -21,6 +22,7 @@ from bench.report_format import (
 )  # fmt: skip
 from bench.report_layout import Table
 from bench.report_scores import change_between
+from bench.report_sentences import machine_name
 from bench.report_tables import Accuracies, VariantRow
 from bench.scores import Difference
 from train.errors import UsageError
@@ -95,11 +97,17 @@ def build_ledgers(
     return tuple(ledger for ledger in told if ledger.steps)[:_SHOWN]
 
 
-def ledger_section(ledgers: Sequence[Ledger]) -> LedgerSection:
-    """Return the table and the waterfalls."""
-    cells = [_cells(ledger, step) for ledger in ledgers for step in ledger.steps]
+def ledger_section(ledgers: Sequence[Ledger], known: dict[str, EnvironmentRecord]) -> LedgerSection:
+    """Return the table and the waterfalls; machines are named where there are several."""
+    machines = {
+        ledger.row.environment: machine_name(ledger.row.environment, known) for ledger in ledgers
+    }
+    where = {
+        name: f", {machine}" if len(machines) > 1 else "" for name, machine in machines.items()
+    }
+    cells = [_cells(ledger, step, where) for ledger in ledgers for step in ledger.steps]
     table = Table(caption="Steps", headers=HEADERS, rows=tuple(cells), words=4)
-    charts = [chart for ledger in ledgers for chart in _charts(ledger)]
+    charts = [chart for ledger in ledgers for chart in _charts(ledger, where)]
     return LedgerSection(table=table if cells else None, charts=tuple(charts))
 
 
@@ -145,7 +153,7 @@ def _identity(row: VariantRow) -> tuple[object, ...]:
     return row.setting, row.runtime, row.network_sha256, row.variant
 
 
-def _cells(ledger: Ledger, step: LedgerStep) -> tuple[str, ...]:
+def _cells(ledger: Ledger, step: LedgerStep, where: dict[str, str]) -> tuple[str, ...]:
     before, after = step.before, step.after
     share = ABSENT
     if before.file_bytes and after.file_bytes:
@@ -153,7 +161,7 @@ def _cells(ledger: Ledger, step: LedgerStep) -> tuple[str, ...]:
     return (
         ledger.row.variant,
         step.name,
-        ledger.row.runtime,
+        ledger.row.runtime + where[ledger.row.environment],
         ledger.row.split_method,
         as_ms(before.median_ms),
         as_ms(after.median_ms),
@@ -165,9 +173,9 @@ def _cells(ledger: Ledger, step: LedgerStep) -> tuple[str, ...]:
     )
 
 
-def _charts(ledger: Ledger) -> list[Chart]:
+def _charts(ledger: Ledger, where: dict[str, str]) -> list[Chart]:
     """Return the waterfalls of latency, bytes and F1 where every station was measured."""
-    name = f"{as_row(ledger.row)}, {ledger.row.split_method} split"
+    name = f"{as_row(ledger.row)}, {ledger.row.split_method} split{where[ledger.row.environment]}"
     rows = [ledger.steps[0].before, *(step.after for step in ledger.steps)]
     charts = []
     times = [row.median_ms for row in rows if row.median_ms is not None]

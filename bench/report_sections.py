@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bench.record import (
+    CrossvalRecord,
     EnvironmentRecord,
     FailureRecord,
     ParityRecord,
@@ -131,9 +132,10 @@ def failure_table(records: Sequence[Record]) -> Table:
 
 
 def evidence_tables(records: Sequence[Record]) -> tuple[Table, ...]:
-    """Return the machines with their software, and the photos with their seeds."""
+    """Return the machines with their software, and the photos with their splits and seeds."""
     machines = {one.environment: _machine_cells(one) for one in of_kind(records, EnvironmentRecord)}
     photos = {_photo_cells(one): None for one in of_kind(records, TrainingRecord)}
+    photos |= {_fold_photo_cells(one): None for one in of_kind(records, CrossvalRecord)}
     headers = ("record", "processor", "cores", "memory", "features", "system", "software")
     return (
         Table(caption="Machines", headers=headers, rows=tuple(machines.values()), words=7),
@@ -206,5 +208,16 @@ def _photo_cells(one: TrainingRecord) -> tuple[str, ...]:
         one.split_method,
         str(one.seed),
         ", ".join(f"{side} {count:,}" for side, count in one.photos.items()),
+        f"{len(one.labels)}: {', '.join(one.labels)}",
+    )
+
+
+def _fold_photo_cells(one: CrossvalRecord) -> tuple[str, ...]:
+    return (
+        one.dataset,
+        one.dataset_fingerprint,
+        f"{one.folds} {one.split_method} folds",
+        str(one.seed),
+        f"all {len(one.photo_ids):,}",
         f"{len(one.labels)}: {', '.join(one.labels)}",
     )

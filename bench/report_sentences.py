@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from bench.adb import is_phone
 from bench.record import (
     AccuracyRecord,
     CrossvalRecord,
@@ -11,10 +12,11 @@ from bench.record import (
     TrainingRecord,
     of_kind,
 )
-from bench.report_format import as_row
+from bench.report_format import as_ms, as_row, listed
 from bench.report_tables import VariantRow
 
 FEW_SENDERS = 10
+MOST_NAMES = 8  # of approaches that one machine trained
 MOSTLY_LOADED = 0.95  # of the parameters; what a new head leaves of a pretrained network is more
 APPROACHES = (
     "Test photos: the float network of each approach under its own runtime. Out of fold: every"
@@ -45,23 +47,49 @@ COLUMNS = (
 
 
 def machine_name(environment: str, known: dict[str, EnvironmentRecord]) -> str:
-    """Return the processor's name, or say that the records do not tell it."""
+    """Return the processor's name, or say that the records do not tell it.
+
+    Where another machine, or one with other software, has a processor of that name, the beginning
+    of ``environment`` tells them apart.
+    """
     found = known.get(environment)
-    return found.cpu if found else f"unknown machine {environment}"
+    if found is None:
+        return f"unknown machine {environment}"
+    alike = sum(one.cpu == found.cpu for one in known.values())
+    return found.cpu if alike == 1 else f"{found.cpu} ({environment[:8]})"
 
 
-def machine_sentence(machines: Sequence[str]) -> str:
+def machine_sentence(environments: Sequence[str], known: dict[str, EnvironmentRecord]) -> str:
     """Return whose times these are, and that other machines' are not to be laid beside them."""
-    if not machines:
+    if not environments:
         return "No times were taken."
-    whose = f"Times are those of {' and of '.join(machines)}, not a phone's: there both the times"
-    whose += " and their order may differ."
-    if len(machines) > 1:
+    names = [machine_name(environment, known) for environment in environments]
+    whose = f"Times are those of {' and of '.join(names)}"
+    if any(is_phone(known[environment]) for environment in environments if environment in known):
+        whose += "."
+    else:
+        whose += ", not a phone's: there both the times and their order may differ."
+    if len(names) > 1:
         whose += (
-            f" They come from {len(machines)} machines; each machine has pictures and tables of its"
-            " own, and times of one are not to be compared with times of another."
+            f" They come from {len(names)} machines, or states of their software; each has pictures"
+            " and tables of its own, and times of one are not to be compared with times of another."
         )
     return whose
+
+
+def effort_sentence(records: Sequence[Record], known: dict[str, EnvironmentRecord]) -> str:
+    """Return which machine trained what, where there were several; else nothing."""
+    machines: dict[str, dict[str, None]] = {}
+    for one in records:
+        if isinstance(one, TrainingRecord | CrossvalRecord):
+            machines.setdefault(one.environment, {})[one.approach] = None
+    if len(machines) < 2:
+        return ""
+    trained = "; ".join(
+        f"{machine_name(environment, known)}: {listed(list(names), MOST_NAMES)}"
+        for environment, names in machines.items()
+    )
+    return f"Seconds of different machines are not to be compared. {trained}."
 
 
 def condition_name(row: VariantRow, known: dict[str, EnvironmentRecord]) -> str:
@@ -139,8 +167,8 @@ def doubts(records: Sequence[Record], rows: Sequence[VariantRow]) -> tuple[str, 
     """Return what makes these figures doubtful or incomplete, a sentence each."""
     found = sender_doubts(records)
     for timed in of_kind(records, LatencyRecord):
-        name = f"{timed.variant} on {timed.runtime} ({timed.split_method})"
-        found += [f"{name}: {warning}." for warning in timed.warnings]
+        found += [f"{_called(timed)}: {warning}." for warning in timed.warnings]
+    found += _repetitions(of_kind(records, LatencyRecord))
     known = {one.environment for one in of_kind(records, EnvironmentRecord)}
     for name in sorted({row.environment for row in rows} - known):
         found.append(f"No record describes the machine {name} that times were taken on.")
@@ -157,3 +185,24 @@ def doubts(records: Sequence[Record], rows: Sequence[VariantRow]) -> tuple[str, 
     for variant, kind, count in sorted(uncounted):
         found.append(f"{variant}: its MACCs leave out {count} {kind}.")
     return tuple(dict.fromkeys(found))
+
+
+def _called(timed: LatencyRecord) -> str:
+    return f"{timed.variant} on {timed.runtime} ({timed.split_method})"
+
+
+def _repetitions(times: Sequence[LatencyRecord]) -> list[str]:
+    """Return what one machine timed more than once, of which a report shows the latest alone."""
+    found: dict[tuple[object, ...], list[LatencyRecord]] = {}
+    for one in times:
+        key = (
+            one.split_method, one.variant, one.variant_sha256, one.runtime, one.environment,
+            one.threads,
+        )  # fmt: skip
+        found.setdefault(key, []).append(one)
+    return [
+        f"{_called(group[0])} was timed {len(group)} times, with medians of"
+        f" {', '.join(as_ms(one.median_ms) for one in group)} ms; the last one counts."
+        for group in found.values()
+        if len(group) > 1
+    ]

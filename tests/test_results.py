@@ -1,23 +1,64 @@
 """What the README says comes from the records that stand in docs/results/."""
 
 import importlib.util
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from bench.record import CostRecord, Record, TrainingRecord, write_records
+from tests.bench.gate_records import FLOAT, INT8, judged, machine, timed
+from tests.bench.test_report_crossval import crossval
+from tests.bench.test_report_recipes import trained
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "docs" / "results"
 FOLDERS = sorted(path.parent for path in RESULTS.glob("*/records.jsonl"))
+EMPTY = "<!-- results: docs/results/{0} -->\n<!-- /results -->\n"
+LINKED = re.compile(r"\]\((docs/[^)]+)\)")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def publish() -> ModuleType:
     spec = importlib.util.spec_from_file_location("publish", RESULTS / "publish.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def house(publish: ModuleType, tmp_path: Path) -> Path:
+    """Return a repository that has a README with blocks for two plans and nothing else."""
+    publish.REPOSITORY, publish.RESULTS = tmp_path, tmp_path / "docs" / "results"
+    publish.README = tmp_path / "README.md"
+    text = f"# House\n\n{EMPTY.format('first')}\nBetween.\n\n{EMPTY.format('second')}\nAfter.\n"
+    publish.README.write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def finished(house: Path, name: str, records: Sequence[Record]) -> tuple[str, str]:
+    """Write a finished run and its plan; return the words that name them."""
+    run, plan = house / "runs" / name, house / f"{name}.toml"
+    run.mkdir(parents=True)
+    write_records(run / "records.jsonl", records)
+    plan.write_text(f'name = "{name}"\ntitle = "The {name} run"\n', encoding="utf-8")
+    return str(run), str(plan)
+
+
+def variants(**changes: str) -> list[Record]:
+    return [
+        *(judged("abc" * 5, "abc" * 5, name, **changes) for name in (FLOAT, INT8)),
+        timed([4.0, 4.0], FLOAT, **changes),
+        timed([2.0, 2.0], INT8, **changes),
+    ]
+
+
+def block_of(house: Path, name: str) -> str:
+    text = (house / "README.md").read_text(encoding="utf-8")
+    return text.partition(f"<!-- results: docs/results/{name} -->\n")[2].partition("<!-- /")[0]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -27,11 +68,80 @@ def test_readme_says_what_the_records_say(publish: ModuleType, folder: Path) -> 
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_results_stand_with_plan_and_report(folder: Path) -> None:
+def test_results_stand_with_plan_and_report(publish: ModuleType, folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
-    assert {"records.jsonl", "report.md", f"{folder.name}.toml", "f1-latency.png"} <= names
+    assert {"records.jsonl", "report.md", f"{folder.name}.toml"} <= names
+    linked = LINKED.findall(publish.block(folder))
+    assert linked and all((REPOSITORY / link).is_file() for link in linked)
 
 
-def test_a_missing_block_is_said(publish: ModuleType) -> None:
-    with pytest.raises(SystemExit, match="has no block"):
-        publish.with_results("# nothing here\n", RESULTS / "lite0")
+def test_a_missing_block_is_said_and_nothing_is_touched(publish: ModuleType, house: Path) -> None:
+    with pytest.raises(SystemExit, match=r"has no block .*docs/results/third.* write both lines"):
+        publish.main(finished(house, "third", [machine(), *variants()]))
+    assert not (house / "docs").exists()
+
+
+def test_two_runs_land_side_by_side_and_again_from_their_records(
+    publish: ModuleType, house: Path
+) -> None:
+    words = finished(house, "first", [machine(), *variants()])
+    words += finished(house, "second", [machine(cpu="Another"), *variants()])
+    publish.main(words)
+    first = house / "docs" / "results" / "first"
+    assert {path.name for path in first.iterdir()} == {
+        "records.jsonl", "first.toml", "report.md", "f1-latency.png",
+    }  # fmt: skip
+    assert (first / "report.md").read_text(encoding="utf-8").startswith("# The first run\n")
+    content = block_of(house, "first")
+    # One split, one machine, one task: no columns for them; the float variant has no other one.
+    assert content.startswith(
+        "| variant | weighted F1 [95 %] | against float, points | median, ms | speed-up |\n"
+        "|---|---:|---:|---:|---:|\n"
+        "| `net.float.tflite` | 1.000 [1.000, 1.000] | n/a | 4.00 | n/a |\n"
+    )
+    assert "Timed on A CPU, 2 cores, 8.0 GiB, Linux 6 x86_64, with avx2; Python 3.11.7" in content
+    assert "Timed on Another" in block_of(house, "second")
+    before = (house / "README.md").read_text(encoding="utf-8")
+    (first / "report.md").unlink()
+    publish.README.write_text(before.replace("4.00", "3.00"), encoding="utf-8")
+    publish.main([])
+    assert (house / "README.md").read_text(encoding="utf-8") == before
+    assert (first / "report.md").exists() and "Between." in before and "After." in before
+
+
+def test_a_run_of_recipes_says_what_each_part_was_worth(publish: ModuleType, house: Path) -> None:
+    records = [machine(), *trained("cnn-baseline"), *trained("cnn-mixup", recipe={"mixup": 0.2})]
+    records += [
+        timed([4.0, 4.0], f"{name}.float.tflite", network_sha256=name)
+        for name in ("cnn-baseline", "cnn-mixup")
+    ]
+    publish.main(finished(house, "first", records))
+    content = block_of(house, "first")
+    assert content.startswith("Recipes beside cnn-baseline, grouped split, 3 classes:\n\n")
+    assert "| training | what was changed |" in content and "| variant |" not in content
+    assert "| `cnn-mixup` | mixup: 0 → 0.2 |" in content and "f1-latency" not in content
+    assert "one that holds 0 shows nothing" in content
+    wider = [*records, *trained("wide", parameters=9_000_000)]  # another network: variants again
+    publish.main(finished(house, "second", wider))
+    assert "| variant |" in block_of(house, "second")
+
+
+def test_a_run_of_folds_or_trainings_alone_lands_too(publish: ModuleType, house: Path) -> None:
+    publish.main(finished(house, "first", [machine("one"), crossval()]))
+    content = block_of(house, "first")
+    assert content.startswith("| approach | folds | mean ± sd |")
+    assert "Trained on A CPU" in content and "Timed" not in content and ".png" not in content
+    alone = [one for one in trained("cnn") if not isinstance(one, CostRecord | TrainingRecord)]
+    publish.main(finished(house, "second", [machine(), *alone]))
+    content = block_of(house, "second")
+    assert content.startswith("| variant | weighted F1 [95 %] |\n")  # no times, no sizes
+    assert "Judged on A CPU" in content and "batch 1" not in content
+
+
+def test_times_of_two_machines_are_told_apart(publish: ModuleType, house: Path) -> None:
+    records = [machine(), machine("f" * 16), *variants(), *variants(environment="f" * 16)]
+    publish.main(finished(house, "first", records))
+    content = block_of(house, "first")
+    assert content.startswith("| variant | machine | weighted F1 [95 %] |")
+    assert "| `net.float.tflite` | A CPU (ffffffff) |" in content
+    assert "Times of one machine are not to be compared with times of another." in content

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from bench.report import write_report
     from bench.report_content import Extras
-    from bench.report_input import read_for_report
+    from bench.report_input import plain_names, read_for_report
     from threadlite.commands import require_new
     from train.storage import whole_folder
 
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         warnings += [f"--against: {doubt}" for doubt in doubts]
     extras = Extras(
         old_records=old_records,
-        old=", ".join(path.name for path in arguments.against or ()),
+        old=", ".join(plain_names(arguments.against or ())),
         under_ms=arguments.under_ms,
         photos=_photos(arguments),
     )
@@ -81,10 +81,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _command(arguments: argparse.Namespace) -> str:
     """Return the words that make the report again, without a path of this machine."""
-    words = ["threadlite", "report", *(path.name for path in arguments.records)]
+    from bench.report_input import plain_names
+
+    words = ["threadlite", "report", *plain_names(arguments.records)]
     words += ["--title", arguments.title, "--out", arguments.out.name]
     if arguments.against:
-        words += ["--against", *(path.name for path in arguments.against)]
+        words += ["--against", *plain_names(arguments.against)]
     if arguments.under_ms:
         words += ["--under-ms", f"{arguments.under_ms:g}"]
     if arguments.with_photos:

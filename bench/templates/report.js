@@ -101,7 +101,7 @@ function equip(table) {
     button.textContent = (await copy(asText(table))) ? "Copied" : "Not copied";
     setTimeout(() => (button.textContent = "Copy"), 2000);
   });
-  table.caption.append(button);
+  table.caption.firstElementChild.append(button);
 }
 
 // Filtering: within a heading any of the pressed values, across headings all; none pressed is all.

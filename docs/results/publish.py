@@ -1,88 +1,194 @@
-"""Land a run under ``docs/results/`` and its table in the README: ``make results``.
+"""Land runs under ``docs/results/`` and their tables in the README: ``make results``.
 
-``python docs/results/publish.py RUN PLAN.toml`` copies the records, the Markdown report, its
-pictures and the plan of a finished run, and writes the README's table out of those records.
+``python docs/results/publish.py RUN PLAN.toml [RUN PLAN.toml ...]`` copies the records and the plan
+of each finished run and makes its report and its README table out of those records. Without words
+it makes the reports and tables of all runs that have landed anew. A plan's table stands in the
+README where a block ``<!-- results: docs/results/NAME -->`` to ``<!-- /results -->`` is.
 """
 
 import shutil
 import sys
+import tempfile
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.record import EnvironmentRecord, Record, of_kind, read_records
+from bench.adb import is_phone
+from bench.record import (
+    CrossvalRecord,
+    EnvironmentRecord,
+    Record,
+    TrainingRecord,
+    of_kind,
+    read_records,
+)
+from bench.report import write_report
+from bench.report_charts import drawable
 from bench.report_crossval import CrossvalRow, crossval_rows
 from bench.report_format import (
+    ABSENT,
     as_f1,
     as_factor,
+    as_markdown,
     as_megabytes,
     as_millions,
     as_ms,
     as_points,
     as_spread,
 )
+from bench.report_layout import Table
+from bench.report_recipes import MEANING, recipe_rows, recipe_tables
+from bench.report_sentences import machine_name
 from bench.report_tables import Accuracies, VariantRow, build_rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+RESULTS = REPOSITORY / "docs" / "results"
 README = REPOSITORY / "README.md"
 BEGIN, END = "<!-- results: {} -->", "<!-- /results -->"
+RECORDS, PICTURE = "records.jsonl", "f1-latency.png"
 FOLD_HEADERS = ("approach", "folds", "mean ± sd", "out of fold: weighted F1 [95 %]")
 HEADERS = (
-    "variant", "split", "weighted F1 [95 %]", "against float, points", "median, ms", "speed-up",
-    "MB", "MACCs, 10⁶",
+    "variant", "split", "machine", "classes", "weighted F1 [95 %]", "against float, points",
+    "median, ms", "speed-up", "MB", "MACCs, 10⁶",
 )  # fmt: skip
+_WORDS = 4  # columns of a variant that are no numbers
+_SAME = ("split", "machine", "classes")  # columns that say nothing where they say one thing
 
 
-def main(run: Path, plan: Path) -> None:
-    """Copy one run's results and bring the README up to date."""
-    target = REPOSITORY / "docs" / "results" / plan.stem
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    for path in (run / "records.jsonl", plan, run / "report" / "report.md"):
-        shutil.copy(path, target)
-    for path in sorted((run / "report").glob("*.png")):
-        shutil.copy(path, target)
-    text = README.read_text(encoding="utf-8")
-    README.write_text(with_results(text, target), encoding="utf-8")
-    sys.stdout.write(f"{target.relative_to(REPOSITORY)} and README.md are up to date\n")
+def main(words: Sequence[str]) -> None:
+    """Land the runs that ``words`` name in pairs; bring their reports and the README up to date."""
+    landed = [
+        land(Path(run), Path(plan)) for run, plan in zip(words[::2], words[1::2], strict=True)
+    ]
+    folders = landed or sorted(path.parent for path in RESULTS.glob(f"*/{RECORDS}"))
+    for folder in folders:
+        make_report(folder)
+        text = with_results(README.read_text(encoding="utf-8"), folder)
+        README.write_text(text, encoding="utf-8")
+        sys.stdout.write(f"{folder.relative_to(REPOSITORY)} and README.md are up to date\n")
+
+
+def land(run: Path, plan: Path) -> Path:
+    """Copy one run's records and plan, and return their folder; whatever was in it is gone."""
+    folder = RESULTS / plan.stem
+    _around(README.read_text(encoding="utf-8"), folder)  # there must be a place for it
+    records = (run / RECORDS).read_bytes()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / RECORDS).write_bytes(records)
+    shutil.copy(plan, folder)
+    return folder
+
+
+def make_report(folder: Path) -> None:
+    """Write the Markdown report and the pictures of landed records, and remove those of before."""
+    plan = folder / f"{folder.name}.toml"
+    title = tomllib.loads(plan.read_text(encoding="utf-8"))["title"]
+    records, warnings = read_records(folder / RECORDS)
+    command = f"threadlite run plans/{plan.name} --data SOURCE"
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch)
+        write_report(records, made, title=title, warnings=warnings, command=command)
+        for path in folder.glob("*.png"):
+            path.unlink()
+        for path in (made / "report.md", *sorted(made.glob("*.png"))):
+            shutil.copy(path, folder)
 
 
 def with_results(text: str, folder: Path) -> str:
     """Return the README's text with the block of ``folder`` written anew."""
+    before, after = _around(text, folder)
+    return f"{before}\n{block(folder)}{after}"
+
+
+def _around(text: str, folder: Path) -> tuple[str, str]:
+    """Return the README's text up to the first line of a folder's block, and from its last on."""
     begin = BEGIN.format(folder.relative_to(REPOSITORY).as_posix())
     before, found, rest = text.partition(begin)
     _, closed, after = rest.partition(END)
     if not found or not closed:
-        raise SystemExit(f"README.md has no block {begin} ... {END}")
-    return f"{before}{begin}\n{block(folder)}{END}{after}"
+        raise SystemExit(
+            f"README.md has no block {begin} ... {END}; write both lines where it goes"
+        )
+    return before + begin, END + after
 
 
 def block(folder: Path) -> str:
-    """Return the README's table of one run, from its records alone."""
-    records, _ = read_records(folder / "records.jsonl")
-    rows = build_rows(records, Accuracies(records))
+    """Return the README's tables of one run, from its records alone."""
+    records, _ = read_records(folder / RECORDS)
+    accuracies = Accuracies(records)
+    rows = build_rows(records, accuracies)
     place = folder.relative_to(REPOSITORY).as_posix()
-    lines = [
-        f"| {' | '.join(HEADERS)} |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
-        *(f"| {' | '.join(_cells(row))} |" for row in rows),
-        "",
-        _machine(records, rows),
-        "",
-        *_folds(crossval_rows(records)),
-        f"![Weighted F1 against latency]({place}/f1-latency.png)",
-        "",
+    recipes = recipe_tables(recipe_rows(records, rows, accuracies), accuracies)
+    parts = (
+        _recipes(recipes) if _is_of_recipes(records, rows, recipes) else _variants(records, rows)
+    )
+    parts += _folds(crossval_rows(records))
+    parts.append(_machines(records, rows))
+    if drawable(rows) and not _is_of_recipes(records, rows, recipes):
+        parts.append(f"![Weighted F1 against latency]({place}/{PICTURE})")
+    parts.append(
         f"The whole report is [{place}/report.md]({place}/report.md); its records and the plan"
         f" stand beside it. `make results PLAN=plans/{folder.name}.toml"
-        " DATA=PATH/TO/clothing-dataset` makes them again.",
-        "",
+        " DATA=PATH/TO/clothing-dataset` makes them again."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _is_of_recipes(
+    records: Sequence[Record], rows: Sequence[VariantRow], recipes: Sequence[Table]
+) -> bool:
+    """Return whether the run compares trainings of one network, and nothing else."""
+    trained = {(one.split_method, one.approach) for one in of_kind(records, TrainingRecord)}
+    splits = {split_method for split_method, _ in trained}
+    plain = all(row.precision == "float" and not row.techniques for row in rows)
+    return (
+        bool(recipes)
+        and plain
+        and len(recipes) == len(splits)
+        and sum(len(table.rows) for table in recipes) == len(trained)
+    )
+
+
+def _recipes(recipes: Sequence[Table]) -> list[str]:
+    """Return what each part of the recipe was worth, and what may be read out of it."""
+    parts = []
+    for table in recipes:
+        rows = [(f"`{row[0]}`", *map(as_markdown, row[1:])) for row in table.rows]
+        parts += [f"{table.caption}:", _grid(table.headers, rows, table.words), table.note]
+    return [*filter(None, parts), MEANING]
+
+
+def _variants(records: Sequence[Record], rows: Sequence[VariantRow]) -> list[str]:
+    """Return a row a variant; nothing where the run has none."""
+    if not rows:
+        return []
+    known = {one.environment: one for one in of_kind(records, EnvironmentRecord)}
+    cells = [_cells(row, machine_name(row.environment, known)) for row in rows]
+    used = [
+        number
+        for number, header in enumerate(HEADERS)
+        if {line[number] for line in cells} != {ABSENT}
+        and not (header in _SAME and len({line[number] for line in cells}) == 1)
     ]
-    return "\n".join(lines)
+    words = sum(number < _WORDS for number in used)
+    kept = [tuple(line[number] for number in used) for line in cells]
+    return [_grid([HEADERS[number] for number in used], kept, words), _judged(rows)]
 
 
-def _cells(row: VariantRow) -> tuple[str, ...]:
+def _grid(headers: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+    """Return a table of Markdown, of which the first ``words`` columns are no numbers."""
+    marks = ["---" if number < words else "---:" for number in range(len(headers))]
+    lines = [f"| {' | '.join(headers)} |", f"|{'|'.join(marks)}|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _cells(row: VariantRow, machine: str) -> tuple[str, ...]:
     return (
         f"`{row.variant}`",
         row.split_method,
+        machine,
+        str(row.classes or ABSENT),
         as_f1(row.f1),
         as_points(row.f1_change),
         as_ms(row.median_ms),
@@ -92,38 +198,67 @@ def _cells(row: VariantRow) -> tuple[str, ...]:
     )
 
 
+def _judged(rows: Sequence[VariantRow]) -> str:
+    """Return whose photos and times these are."""
+    runtimes = ", ".join(sorted({row.runtime for row in rows if row.runtime}))
+    splits = " and ".join(sorted({row.split_method for row in rows}, reverse=True))
+    says = (
+        f"Test photos of the {splits} split, each variant under its own runtime ({runtimes});"
+        " intervals and differences by the bootstrap over senders."
+    )
+    threads = sorted({row.threads for row in rows if row.threads})
+    if threads:
+        many = " and ".join(map(str, threads)) + f" thread{'' if threads == [1] else 's'}"
+        says += f" Median of single calls, batch 1, {many}."
+    return f"{says} One MACC is two FLOPs."
+
+
 def _folds(rows: Sequence[CrossvalRow]) -> list[str]:
     """Return the table of the cross-validations; nothing where there are none."""
     if not rows:
         return []
+    cells = [
+        (
+            f"`{row.approach}`", f"{row.folds} {row.split_method}",
+            as_spread(row.scores.mean, row.scores.deviation), as_f1(row.scores.pooled),
+        )
+        for row in rows
+    ]  # fmt: skip
+    photos = " or ".join(f"{count:,}" for count in sorted({row.photos for row in rows}))
     return [
-        f"| {' | '.join(FOLD_HEADERS)} |",
-        "|---|---|---:|---:|",
-        *(
-            f"| `{row.approach}` | {row.folds} {row.split_method}"
-            f" | {as_spread(row.scores.mean, row.scores.deviation)} | {as_f1(row.scores.pooled)} |"
-            for row in rows
-        ),
-        "",
-        f"Every one of {rows[0].photos:,} photos predicted by the network of the fold that held it"
-        " out. Nothing is chosen in a fold: the last epoch is kept.",
-        "",
+        _grid(FOLD_HEADERS, cells, 2),
+        f"Every one of {photos} photos predicted by the network of the fold that held it out."
+        " Nothing is chosen in a fold: the last epoch is kept.",
     ]
 
 
-def _machine(records: Sequence[Record], rows: Sequence[VariantRow]) -> str:
-    machine = of_kind(records, EnvironmentRecord)[0]
-    runtimes = ", ".join(sorted({row.runtime for row in rows}))
-    threads = ", ".join(sorted({str(row.threads) for row in rows}))
-    return (
-        f"Test photos, each variant under its own runtime ({runtimes}); intervals and differences"
-        f" by the bootstrap over senders. Median of single calls, batch 1, {threads} threads, on"
-        f" {machine.cpu} with {machine.cores} cores ({machine.system}): an x86 machine's times, not"
-        " a phone's. One MACC is two FLOPs."
-    )
+def _machines(records: Sequence[Record], rows: Sequence[VariantRow]) -> str:
+    """Return what made these records, a sentence a machine; whose times are no phone's, and why."""
+    known = {one.environment: one for one in of_kind(records, EnvironmentRecord)}
+    timed = {row.environment for row in rows if row.median_ms is not None}
+    trained = {
+        one.environment for one in records if isinstance(one, TrainingRecord | CrossvalRecord)
+    }
+    sentences = []
+    for environment, machine in known.items():
+        done = [("trained", trained), ("timed", timed)]
+        what = " and ".join(word for word, where in done if environment in where) or "judged"
+        says = (
+            f"{what.capitalize()} on {machine_name(environment, known)}, {machine.cores} cores,"
+            f" {machine.memory_bytes / 2**30:.1f} GiB, {machine.system}"
+        )
+        features = ", ".join(machine.cpu_features)
+        says += f", with {features}" if features else ""
+        says += "" if machine.python == "none" else f"; Python {machine.python}"
+        if environment in timed and not is_phone(machine):
+            says += ": its times, not a phone's"
+        sentences.append(f"{says}.")
+    if len(timed) > 1:
+        sentences.append("Times of one machine are not to be compared with times of another.")
+    return " ".join(sentences)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        raise SystemExit("usage: python docs/results/publish.py RUN PLAN.toml")
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    if len(sys.argv) % 2 == 0:
+        raise SystemExit("usage: python docs/results/publish.py [RUN PLAN.toml ...]")
+    main(sys.argv[1:])

@@ -279,6 +279,8 @@ def test_the_smallest_and_the_most_accurate_under_a_time() -> None:
     assert smallest.row is not None and smallest.row.variant == FLOAT
     assert accurate.row is not None and accurate.row.variant == INT8  # 8 ms; the float takes 20
     assert accurate.goal == "the most accurate variant with a median under 10 ms"
+    # Both are right on the same photos, and the quicker one of them is the best of all.
+    assert not any("Given up" in reason for reason in accurate.reasons)
     *_, none = build_report(small, title="t", extras=Extras(under_ms=1.0)).choices
     assert none.outcome == "none" and "No variant stays under 1 ms" in none.headline
 
@@ -297,6 +299,18 @@ def test_of_two_that_cannot_be_told_apart_the_accurate_one_is_undecided() -> Non
     ]
     *_, choice = build_report(swapped, title="t", extras=Extras(under_ms=30.0)).choices
     assert choice.outcome == "undecided" and [row.variant for row in choice.rivals] == [INT8]
+
+
+def test_a_limit_of_time_says_what_is_given_up_for_it() -> None:
+    *_, choice = build_report(
+        whole_run(wrong_int8=30), title="t", extras=Extras(under_ms=10.0)
+    ).choices
+    assert choice.row is not None and choice.row.variant == INT8
+    # 4 of 40 wrong, 2 of each class, against 30, 15 of each: F1 0.9 and 0.25.
+    (said,) = (reason for reason in choice.reasons if "Given up" in reason)
+    assert said.startswith("Given up for the time: \u221265.0 [")
+    assert said.endswith("]), which takes 20.0 ms.")
+    assert f"the best of all, {FLOAT} on litert 2.3.0 (0.900 [" in said
 
 
 def test_other_validation_photos_are_not_compared() -> None:
@@ -406,6 +420,41 @@ def test_two_machines_never_share_a_picture(tmp_path: Path) -> None:
     assert [row.speedup for row in other] == [None]  # no float time of that machine
     write_report(records, tmp_path, title="t")
     assert "not to be compared" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_two_machines_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    mine, other = machine("a" * 16), machine("b" * 16)
+    times = [
+        timed(variant, ms, environment=name)
+        for name in ("a" * 16, "b" * 16)
+        for variant, ms in ((FLOAT, 20.0), (INT8, 8.0))
+    ]
+    judgements = [one for one in whole_run() if isinstance(one, AccuracyRecord)]
+    report = build_report([mine, other, *judgements, *times], title="t")
+    assert [chart["description"] for chart in report.pictures] == [
+        "grouped split, 2 classes, Test CPU (aaaaaaaa), 2 threads",
+        "grouped split, 2 classes, Test CPU (bbbbbbbb), 2 threads",
+    ]
+    names = {name for chart in report.pictures for name in chart["datasets"]}
+    assert len(names) == 4  # as many as there are, so that none takes another's place in the PNG
+    assert report.ledger.table is not None
+    assert [row[2] for row in report.ledger.table.rows] == [
+        "litert 2.3.0, Test CPU (aaaaaaaa)",
+        "litert 2.3.0, Test CPU (bbbbbbbb)",
+    ]
+    titles = [chart["description"] for chart in report.ledger.charts]
+    assert len(set(titles)) == len(titles) and all("Test CPU (" in title for title in titles)
+    write_report([mine, other, *judgements, *times], tmp_path, title="t")
+    said = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert (
+        "Times are those of Test CPU (aaaaaaaa) and of Test CPU (bbbbbbbb), not a phone's" in said
+    )
+
+
+def test_a_phone_s_times_are_not_called_a_computer_s() -> None:
+    phone = machine("one", cpu="Pixel").model_copy(update={"system": "Android 15 Linux 6.1"})
+    report = build_report([phone, judged(INT8, wrong=4), timed(INT8, 8.0)], title="t")
+    assert report.machines_mean == "Times are those of Pixel."
 
 
 def test_scripts_are_bundled_once_for_a_cache(
@@ -588,8 +637,12 @@ def test_missing_f1_or_latency_is_said() -> None:
 
 
 def test_latest_of_two_measurements_counts() -> None:
-    rows = build_report([machine(), timed(INT8, 8.0), timed(INT8, 9.0)], title="t").rows
-    assert [row.median_ms for row in rows] == [9.0]
+    report = build_report([machine(), timed(INT8, 8.0), timed(INT8, 9.0)], title="t")
+    assert [row.median_ms for row in report.rows] == [9.0]
+    assert report.doubts[0] == (
+        f"{INT8} on litert 2.3.0 (grouped) was timed 2 times, with medians of 8.00, 9.00 ms; the"
+        " last one counts."
+    )
 
 
 def test_doubtful_times_are_named() -> None:

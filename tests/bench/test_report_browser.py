@@ -1,15 +1,27 @@
-"""The page in a real browser, where one is installed: no fault, no request, sorting, filters."""
+"""The page in a real browser, where one is installed: no fault, no request, sorting, filters.
 
+axe-core, where it has been brought, looks for faults of accessibility.
+"""
+
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.record import Record
 from bench.report import write_report
+from bench.report_content import Extras
+from tests.bench import test_report_layers as layered
+from tests.bench.axe_core import axe_script
 from tests.bench.gate_records import INT8, failed
 from tests.bench.report_many import many_records
+from tests.bench.test_report_crossval import crossval
 from tests.foreign import chromium
+
+SCREENS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
 @pytest.fixture(scope="module")
@@ -20,27 +32,55 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    write_report([*many_records(201), failed()], folder, title="In a browser")
+    return written(tmp_path_factory.mktemp("report"), 201)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a page with as many sections and fewer variants: axe-core looks at every mark."""
+    return written(tmp_path_factory.mktemp("small"), 25)
+
+
+def written(folder: Path, count: int) -> Path:
+    """Write a page with every section; return its file."""
+    records: list[Record] = [
+        *many_records(count),
+        failed(),
+        failed(HOSTILE, reason=HOSTILE),
+        crossval(labels=("Shirt", HOSTILE)),
+        layered.FLOAT,
+        layered.counted(layered.INT8, noise=1.0),
+        layered.counted(layered.INT8_ONNX, noise=10.0),
+    ]
+    extras = Extras(old_records=many_records(count // 2), old=HOSTILE, under_ms=20.0)
+    write_report(records, folder, title="In a browser", notes=[HOSTILE], extras=extras)
     return folder / "report.html"
 
 
-@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=str)
-def page(browser: Any, path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+@contextlib.contextmanager
+def opened(browser: Any, path: Path, width: int, scheme: str) -> Iterator[Any]:
     """Yield the page, drawn; that it had nothing to complain of is asserted at the end."""
-    width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     faults: list[str] = []
+    asked: list[str] = []
     page = context.new_page()
     page.on("console", lambda message: faults.append(message.text))
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda one: faults.append(one.url) if "http" in one.url[:5] else None)
+    page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda one: asked.append(one.url))
     page.goto(path.as_uri())
     page.wait_for_selector("#picture .chart svg")
     yield page
     assert faults == []
+    assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
     context.close()
+
+
+@pytest.fixture(params=[SCREENS[0], SCREENS[-1]], ids=str)
+def page(browser: Any, path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    with opened(browser, path, *request.param) as page:
+        yield page
 
 
 def column(page: Any, number: int) -> list[str]:
@@ -51,7 +91,8 @@ def column(page: Any, number: int) -> list[str]:
 def test_the_page_fits_its_window(page: Any) -> None:
     root = "document.documentElement"
     assert page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
-    assert INT8 in page.locator("#picture .doubts").inner_text()
+    said = page.locator("#picture .doubts").inner_text()
+    assert INT8 in said and HOSTILE in said
 
 
 def test_tables_sort_by_mouse_and_keyboard_and_back(page: Any) -> None:
@@ -106,3 +147,38 @@ def test_charts_within_details_are_drawn_once_opened(page: Any) -> None:
     assert details.locator("svg").count() == 0
     details.locator("summary").press("Enter")
     details.locator("svg").first.wait_for()
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=str)
+def test_axe_finds_no_serious_fault(browser: Any, small: Path, screen: tuple[int, str]) -> None:
+    script = axe_script()
+    with opened(browser, small, *screen) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        drawn = "document.querySelectorAll('.chart').length"
+        page.wait_for_function(f"document.querySelectorAll('.chart svg').length === {drawn}")
+        page.evaluate(script)
+        found = page.evaluate("axe.run()")
+        assert len(found["passes"]) > 20  # it did look
+        serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == []
+
+
+def test_axe_finds_a_fault_where_there_is_one(browser: Any, small: Path) -> None:
+    script = axe_script()
+    with opened(browser, small, *SCREENS[0]) as page:
+        page.add_style_tag(content="p { color: #999 !important }")
+        page.evaluate(script)
+        violations = page.evaluate("axe.run()")["violations"]
+        assert "color-contrast" in [one["id"] for one in violations]
+
+
+def test_captions_stay_in_view_of_wide_tables(browser: Any, path: Path) -> None:
+    with opened(browser, path, 390, "light") as page:
+        table = page.locator("#variants .scroll").first
+        for left in (0, 10_000):
+            table.evaluate("(one, left) => { one.scrollLeft = left }", left)
+            caption, around = (
+                one.bounding_box() for one in (table.locator("caption button"), table)
+            )
+            assert around["x"] <= caption["x"]
+            assert caption["x"] + caption["width"] <= around["x"] + around["width"]

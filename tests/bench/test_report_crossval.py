@@ -191,8 +191,8 @@ def test_classes_stand_side_by_side_the_most_frequent_first() -> None:
     records: list[Record] = [judged(), crossval(), crossval(approach="other", wrong=0)]
     tables = build_report(records, title="t").class_tables
     assert [table.caption for table in tables] == [
-        "F1 of each class on the test photos, stratified split",
-        "F1 of each class out of fold, stratified split",
+        "F1 of each of 2 classes on the test photos, stratified split",
+        "F1 of each of 2 classes out of fold, stratified split",
     ]
     assert tables[1].headers == ("class", "photos", "custom-cnn", "other")
     # 10 shirts, 8 found, none wrongly: F1 16/18; 10 hats, all found, 2 wrongly: F1 20/22.
@@ -268,3 +268,12 @@ def test_few_senders_of_the_folds_are_doubtful() -> None:
     few = crossval().model_copy(update={"sender_names": ("x", "y"), "senders": (0, 1) * 10})
     said = " ".join(build_report([few], title="t").doubts)
     assert "5 stratified folds: the photos come from 2 senders" in said
+
+
+def test_the_evidence_of_folds_stands_without_any_training() -> None:
+    report = build_report([crossval()], title="t")
+    (table,) = (one for one in report.evidence if one.caption == "Photos")
+    assert table.rows == (
+        ("clothing", "f" * 64, "5 stratified folds", "0", "all 20", "2: Shirt, <b>Hat</b>"),
+    )
+    assert report.choices == () and report.pictures == ()

@@ -7,7 +7,7 @@ import pytest
 
 from bench.record import EnvironmentRecord, LatencyRecord, to_line
 from bench.report import write_report
-from bench.report_input import read_for_report
+from bench.report_input import plain_names, read_for_report
 from tests.bench.gate_records import machine, timed
 from train.errors import DataError
 
@@ -76,3 +76,14 @@ def test_the_page_says_what_was_passed_over(tmp_path: Path) -> None:
         text = (tmp_path / "out" / name).read_text(encoding="utf-8")
         assert "nothing was measured" in text
         assert "Input should be a finite number" in text and "cut off" in text
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for name in ("new", "old"):
+        (tmp_path / name).mkdir()
+        written(tmp_path / name / "r.jsonl")
+    paths = [tmp_path / name / "r.jsonl" for name in ("new", "old")]
+    assert plain_names(paths) == ["new/r.jsonl", "old/r.jsonl"]
+    assert read_for_report(paths)[1] == ["new/r.jsonl is empty", "old/r.jsonl is empty"]
+    assert plain_names([paths[0], paths[0]]) == ["r.jsonl", "r.jsonl"]
+    assert plain_names([]) == []

@@ -50,7 +50,7 @@ def layers(*records: Record) -> Any:
 
 def test_two_runtimes_of_one_variant_stand_side_by_side() -> None:
     float_section, int8_section = layers(FLOAT, INT8, INT8_ONNX)
-    assert float_section.name.startswith("net.float, grouped split")
+    assert float_section.name == "net.float, grouped split, A CPU, 2 threads"
     headers = int8_section.table.headers
     rows = {row[0]: dict(zip(headers, row, strict=False)) for row in int8_section.table.rows}
     assert set(rows) == {"c1", "c2", "(CONV)"}  # the cast was made from no layer
@@ -141,4 +141,7 @@ def test_a_name_of_another_grammar_is_told_without_a_parent() -> None:
 
 @pytest.mark.parametrize("other", [{"environment": "f" * 16}, {"split_method": "stratified"}])
 def test_other_machines_and_splits_have_sections_of_their_own(other: dict[str, Any]) -> None:
-    assert len(layers(INT8, INT8_ONNX.model_copy(update=other))) == 2
+    sections = layers(INT8, INT8_ONNX.model_copy(update=other))
+    assert len({section.name for section in sections}) == 2
+    titles = [chart["description"] for section in sections for chart in section.charts]
+    assert len(set(titles)) == len(titles)

@@ -141,7 +141,10 @@ def test_complexity_stands_beside_the_originals() -> None:
     assert (row["FLOPs, 10⁶"], row["MACCs, 10⁶"], row["input, px"]) == ("240.00", "120.00", "96")
     assert row["receptive field, px"] == "255"
     assert row["most expensive layer"] == "conv"
-    assert row["timed"] == "custom-cnn.float.tflite on litert 2.3.0"
+    # No record tells what machine it was.
+    assert (
+        row["timed"] == "custom-cnn.float.tflite on litert 2.3.0, unknown machine eeeeeeeeeeeeeeee"
+    )
     assert (row["its time, ms"], row["its share"]) == ("0.300", "75 %")
     assert row["the original: MACCs, 10⁶"] == "14,945.97"
     assert row["the original's most expensive layer"] == "Batch-Normalization"
@@ -183,3 +186,32 @@ def test_three_sizes_of_one_network_make_a_curve(tmp_path: Path) -> None:
     assert sorted(row.image_size or 0 for row in report.complexity) == [64, 96, 128]
     write_report(records, tmp_path, title="t")
     assert (tmp_path / "f1-maccs.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_records_of_before_without_a_receptive_field_are_of_the_same_graph() -> None:
+    records = trained("cnn-old")
+    records = [
+        one.model_copy(update={"receptive_field": None}) if isinstance(one, CostRecord) else one
+        for one in records
+    ]
+    (row,) = build_report([*records, *trained("cnn-new")], title="t").complexity
+    assert row.networks == ("cnn-new", "cnn-old") and row.receptive_field == 255
+
+
+def test_trainings_of_two_machines_say_whose_seconds_they_are() -> None:
+    one, other = machine(), machine("f" * 16)
+    records = [one, *trained("cnn"), *trained("cnn-mixup", recipe={"mixup": 0.2})]
+    assert "machines" not in build_report(records, title="t").trainings.note
+    moved = [
+        each.model_copy(update={"environment": "f" * 16})
+        if isinstance(each, TrainingRecord) and each.approach == "cnn-mixup"
+        else each
+        for each in records
+    ]
+    report = build_report([*moved, other], title="t")
+    expected = (
+        "Seconds of different machines are not to be compared."
+        " A CPU (eeeeeeee): cnn; A CPU (ffffffff): cnn-mixup."
+    )
+    assert report.trainings.note == expected
+    assert report.recipe_tables[0].note.endswith(expected)
