@@ -7,6 +7,7 @@ folded into the kernels before it.
 """
 
 import gzip
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.count_keras import count_layers
@@ -23,6 +24,7 @@ from bench.layer_cost import (
 )
 from bench.record import CostRecord
 from bench.subject import subject_of
+from bench.weight_counts import count_weights
 from train.artifact import Artifact
 from train.errors import ArtifactError
 from train.keras_file import load_keras
@@ -56,33 +58,56 @@ def count_file(path: Path) -> tuple[LayerCost, ...]:
     return count(path)
 
 
-def measure_cost(artifact: Artifact, keras_parent: Artifact, environment: str) -> CostRecord:
+def measure_cost(
+    artifact: Artifact,
+    keras_parent: Artifact,
+    environment: str,
+    *,
+    step_seconds: Mapping[str, float] | None = None,
+) -> CostRecord:
     """Return what a variant weighs: counts from the Keras graph, bytes from its own file.
 
     Args:
         artifact: the variant, in any format.
         keras_parent: the Keras artifact of the same structure that it was converted from.
         environment: name of the environment record.
+        step_seconds: as of ``weigh``.
 
     Raises:
-        ArtifactError: the Keras network cannot be opened or counted.
+        ArtifactError: the Keras network or the file cannot be opened or counted.
     """
-    return weigh(artifact, count_layers(load_keras(keras_parent.payload)), environment)
+    layers = count_layers(load_keras(keras_parent.payload))
+    return weigh(artifact, layers, environment, step_seconds=step_seconds)
 
 
-def weigh(artifact: Artifact, layers: tuple[LayerCost, ...], environment: str) -> CostRecord:
+def weigh(
+    artifact: Artifact,
+    layers: tuple[LayerCost, ...],
+    environment: str,
+    *,
+    step_seconds: Mapping[str, float] | None = None,
+) -> CostRecord:
     """Return what a variant weighs, its network counted before.
 
     Args:
         artifact: the variant, in any format.
         layers: of the Keras network of the same structure.
         environment: name of the environment record.
+        step_seconds: wall time of each step after the training, by technique, where it is known.
+
+    Raises:
+        ArtifactError: the file cannot be opened or counted.
     """
+    weights = count_weights(artifact.payload)
+    parameters = total_parameters(layers)
     data = artifact.payload.read_bytes()
     return CostRecord(
         **subject_of(artifact.manifest, environment),
         maccs=total_maccs(layers),
-        parameters=total_parameters(layers),
+        parameters=parameters,
+        nonzero_parameters=parameters - weights.zeros,
+        distinct_weights=weights.most_distinct,
+        step_seconds=dict(step_seconds or {}),
         activation_bytes=total_activation_bytes(layers),
         receptive_field=receptive_field(layers),
         uncounted=uncounted_kinds(layers),

@@ -64,6 +64,11 @@ class CostRecord(MeasurementRecord):
         uncounted: layers whose MACCs are not known, by kind.
         file_bytes: size of the variant's own file.
         gzip_bytes: size of it compressed.
+        nonzero_parameters: parameters less the zeros that the file's kernels hold; ``None`` in
+            records of before.
+        distinct_weights: distinct numbers in the file's kernel that has the most; likewise.
+        step_seconds: wall time of each step after the training that led to it, by technique, as
+            far as it is known.
     """
 
     kind: Literal["cost"] = "cost"
@@ -74,6 +79,9 @@ class CostRecord(MeasurementRecord):
     uncounted: dict[str, int]
     file_bytes: int
     gzip_bytes: int
+    nonzero_parameters: int | None = None
+    distinct_weights: int | None = None
+    step_seconds: dict[str, float] = Field(default_factory=dict)
 
     @property
     def flops(self) -> int:

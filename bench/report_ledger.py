@@ -14,11 +14,14 @@ from bench.report_choice import Choice
 from bench.report_format import (
     ABSENT,
     MINUS,
+    as_count,
     as_factor,
     as_megabytes,
+    as_millions,
     as_ms,
     as_points,
     as_row,
+    as_whole,
 )  # fmt: skip
 from bench.report_layout import Table
 from bench.report_scores import change_between
@@ -30,17 +33,19 @@ from train.variant import Variant, parse_variant
 
 HEADERS = (
     "variant", "step", "runtime", "split", "median ms, before", "after", "speed-up",
-    "MB, before", "after", "share of bytes", "F1, points",
+    "MB, before", "after", "share of bytes", "MB compressed, before", "after",
+    "non-zero parameters, 10⁶", "distinct weights", "F1, points", "seconds", "what it bought",
 )  # fmt: skip
 MEANING = (
     "Each step from the float network as trained to the variant, on one runtime and machine: what"
     " it did to the median latency, to the bytes of the file and, photo by photo on the test"
     " photos, to the weighted F1 (95 % interval; grey where it holds 0)."
 )
+LEAST_GAIN = 0.05  # what gains less is within what two runs of one file differ by
 ENDS = ("as trained", "result")
 GAIN, LOSS = "#009E73", "#D55E00"
 _HEIGHT = 220
-_SHOWN = 4  # variants whose ledger is told
+_SHOWN = 4  # variants whose ledger is drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +69,41 @@ class LedgerStep:
             return None
         return self.before.median_ms / self.after.median_ms
 
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of what was done; ``None`` where it is not known."""
+        known = dict(self.before.step_seconds)
+        found = [took for name, took in self.after.step_seconds if name not in known]
+        return sum(found) if found else None
+
+    @property
+    def bought(self) -> str:
+        """What became faster or smaller, in words; that nothing did, where nothing did."""
+        gains = {
+            "faster": _gained(self.before.median_ms, self.after.median_ms),
+            "smaller": _gained(self.before.file_bytes, self.after.file_bytes),
+            "smaller compressed": _gained(self.before.gzip_bytes, self.after.gzip_bytes),
+        }
+        held = [word for word, gained in gains.items() if gained]
+        if None in gains.values():
+            return " and ".join(held) or ABSENT
+        better = self.change is not None and self.change.low > 0.0
+        if not held:
+            return "a better F1 alone" if better else "nothing: neither time nor bytes nor F1"
+        if held != ["smaller compressed"]:
+            return " and ".join([*held[:2], *(["a better F1"] if better else [])])
+        counts = (row.nonzero_parameters for row in (self.before, self.after))
+        stored = "zeros" if _gained(*counts) else "shared weights"
+        return f"{stored} are still stored and multiplied: gzip shrinks, latency does not"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """All steps to one variant."""
+    """All steps to one variant; those of one that is chosen, or might be, are drawn too."""
 
     row: VariantRow
     steps: tuple[LedgerStep, ...]
+    drawn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,16 +118,19 @@ class LedgerSection:
 def build_ledgers(
     rows: Sequence[VariantRow], choices: Sequence[Choice], accuracies: Accuracies
 ) -> tuple[Ledger, ...]:
-    """Return the steps to the variants that were chosen, or that might be.
+    """Return the steps to every variant: to those that were chosen, or might be, first.
 
-    Those that are networks as trained have none.
+    Networks as trained have none.
     """
     wanted = {
         id(row): row for one in choices for row in (one.row, *one.rivals[:2]) if row is not None
     }
     known = {_identity(row): row for row in rows}
-    told = (_ledger(row, known, accuracies) for row in wanted.values())
-    return tuple(ledger for ledger in told if ledger.steps)[:_SHOWN]
+    told = (
+        replace(_ledger(row, known, accuracies), drawn=key in wanted)
+        for key, row in (wanted | {id(row): row for row in rows}).items()
+    )
+    return tuple(ledger for ledger in told if ledger.steps)
 
 
 def ledger_section(ledgers: Sequence[Ledger], known: dict[str, EnvironmentRecord]) -> LedgerSection:
@@ -105,9 +141,15 @@ def ledger_section(ledgers: Sequence[Ledger], known: dict[str, EnvironmentRecord
     where = {
         name: f", {machine}" if len(machines) > 1 else "" for name, machine in machines.items()
     }
-    cells = [_cells(ledger, step, where) for ledger in ledgers for step in ledger.steps]
+    told: dict[tuple[object, ...], tuple[str, ...]] = {}
+    for ledger in ledgers:
+        for step in ledger.steps:
+            once = (step.name, *_identity(step.before), *_identity(step.after))
+            told.setdefault(once, _cells(ledger, step, where))
+    cells = [*told.values()]
     table = Table(caption="Steps", headers=HEADERS, rows=tuple(cells), words=4)
-    charts = [chart for ledger in ledgers for chart in _charts(ledger, where)]
+    drawn = [ledger for ledger in ledgers if ledger.drawn][:_SHOWN]
+    charts = [chart for ledger in drawn for chart in _charts(ledger, where)]
     return LedgerSection(table=table if cells else None, charts=tuple(charts))
 
 
@@ -149,6 +191,13 @@ def _ledger(
     return Ledger(row=row, steps=tuple(steps))
 
 
+def _gained(before: float | None, after: float | None) -> bool | None:
+    """Return whether ``after`` is less by more than noise; ``None`` where one is not known."""
+    if before is None or after is None:
+        return None
+    return after <= (1 - LEAST_GAIN) * before
+
+
 def _identity(row: VariantRow) -> tuple[object, ...]:
     return row.setting, row.runtime, row.network_sha256, row.variant
 
@@ -169,7 +218,13 @@ def _cells(ledger: Ledger, step: LedgerStep, where: dict[str, str]) -> tuple[str
         as_megabytes(before.file_bytes),
         as_megabytes(after.file_bytes),
         share,
+        as_megabytes(before.gzip_bytes),
+        as_megabytes(after.gzip_bytes),
+        as_millions(after.nonzero_parameters),
+        as_count(after.distinct_weights),
         as_points(step.change),
+        as_whole(step.seconds),
+        step.bought,
     )
 
 

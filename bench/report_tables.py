@@ -68,6 +68,9 @@ class VariantRow:
     file_bytes: int | None = None
     gzip_bytes: int | None = None
     parameters: int | None = None
+    nonzero_parameters: int | None = None
+    distinct_weights: int | None = None
+    step_seconds: tuple[tuple[str, float], ...] = ()
     maccs: int | None = None
     uncounted: tuple[tuple[str, int], ...] = ()
     p10_ms: float | None = None
@@ -178,6 +181,9 @@ def _bare_row(
             "file_bytes": cost.file_bytes,
             "gzip_bytes": cost.gzip_bytes,
             "parameters": cost.parameters,
+            "nonzero_parameters": cost.nonzero_parameters,
+            "distinct_weights": cost.distinct_weights,
+            "step_seconds": tuple(cost.step_seconds.items()),
             "maccs": cost.maccs,
             "uncounted": tuple(sorted(cost.uncounted.items())),
         }

@@ -23,6 +23,7 @@ from threadlite.variants import (
     identity_of,
     optimize_variant,
     parity_ids,
+    step_seconds,
 )
 from threadlite.workspace import Workspace, digests_of, step_key
 from train.artifact import Artifact
@@ -165,7 +166,8 @@ class Steps:
         def make() -> list[Record]:
             from bench.cost import measure_cost
 
-            return [measure_cost(variant, parent, self._machine)]
+            seconds = step_seconds(self.workspace, variant)
+            return [measure_cost(variant, parent, self._machine, step_seconds=seconds)]
 
         inputs = {"parent": identity_of(parent)}
         return self._records("cost", variant, "bench.cost", inputs, make)

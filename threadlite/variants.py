@@ -1,6 +1,8 @@
 """Variants of a trained network: what names one, how it is made, and what it is compared on."""
 
+import json
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +14,7 @@ from optimize.finetune import Workshop
 from optimize.quantize import choose_calibration
 from optimize.techniques import Chain, find_technique, word_of
 from threadlite.workspace import Workspace, step_key
-from train.artifact import Artifact, open_artifact
+from train.artifact import HISTORY_NAME, Artifact, open_artifact
 from train.dataset import Dataset
 from train.errors import ConversionError
 from train.metrics import weighted_f1
@@ -20,7 +22,7 @@ from train.pixels import load_pixels
 from train.progress import Progress, Silent
 from train.refit import unseen_or_train
 from train.splits import Split, select
-from train.storage import digest_of, plain_write_errors
+from train.storage import digest_of, plain_write_errors, write_text
 from train.training import truths_of
 from train.variant import Format
 
@@ -114,7 +116,8 @@ def export_variant(parent: Artifact, target: Format, workspace: Workspace) -> Ar
     """Write a network in float in another format, unless it is done."""
     key = step_key("optimize.convert", {"parent": identity_of(parent), "target": target})
     name = f"{parent.manifest.name.as_format(target)}.{parent.manifest.split.method}"
-    return workspace.artifact(name, key, lambda folder: export_float(parent, target, folder))
+    made = timed(workspace, lambda folder: export_float(parent, target, folder))
+    return workspace.artifact(name, key, made)
 
 
 def optimize_variant(
@@ -137,7 +140,7 @@ def optimize_variant(
             parent, technique, target, dataset, config, folder, state=state, progress=told
         )
 
-    return workspace.artifact(name, key, make)
+    return workspace.artifact(name, key, timed(workspace, make))
 
 
 def change_network(
@@ -162,7 +165,47 @@ def change_network(
     name = parent.manifest.name
     words = (name.network, *name.techniques, word_of(technique))
     method = parent.manifest.split.method
-    return workspace.artifact(f"{'.'.join(words)}.{method}", key, make)
+    return workspace.artifact(f"{'.'.join(words)}.{method}", key, timed(workspace, make))
+
+
+def timed(workspace: Workspace, make: Callable[[Path], Artifact]) -> Callable[[Path], Artifact]:
+    """Return ``make``, which also leaves in the workspace how long it took.
+
+    Of a fine-tuning that was cut off and went on, all its epochs count.
+    """
+
+    def made(folder: Path) -> Artifact:
+        start = time.monotonic()
+        artifact = make(folder)
+        seconds = max(time.monotonic() - start, _epoch_seconds(artifact))
+        write_text(_seconds_file(workspace, artifact.manifest.payload_sha256), f"{seconds:.3f}\n")
+        return artifact
+
+    return made
+
+
+def step_seconds(workspace: Workspace, artifact: Artifact) -> dict[str, float]:
+    """Return the wall time of each step after the training, as far as it was made here."""
+    steps = artifact.manifest.steps
+    made = [step.parent_sha256 for step in steps[2:]] + [artifact.manifest.payload_sha256]
+    found = {}
+    for step, sha256 in zip(steps[1:], made, strict=False):
+        file = _seconds_file(workspace, str(sha256))
+        if file.exists():
+            found[step.technique] = float(file.read_text(encoding="utf-8"))
+    return found
+
+
+def _seconds_file(workspace: Workspace, sha256: str) -> Path:
+    return workspace.folder / "seconds" / f"{sha256}.txt"
+
+
+def _epoch_seconds(artifact: Artifact) -> float:
+    history = artifact.folder / HISTORY_NAME
+    if not history.exists():  # a file for a runtime has none
+        return 0.0
+    epochs = json.loads(history.read_text(encoding="utf-8"))["epochs"]
+    return sum(float(epoch["seconds"]) for epoch in epochs)
 
 
 def optimize_by_chain(

@@ -23,6 +23,7 @@ from bench.cost import (
 from bench.count_keras import COUNTED, ZERO_MACCS
 from bench.count_keras_effects import EFFECTS
 from bench.receptive import Span
+from bench.weight_counts import WeightCounts
 from train.artifact import Artifact
 from train.backend import keras, tensorflow
 from train.errors import ArtifactError
@@ -257,6 +258,8 @@ def test_measure_cost_counts_the_graph_and_weighs_the_file(
     variant = fake_artifact(tmp_path / "variant", "net.int8.tflite", content)
     opened: list[Path] = []
     monkeypatch.setattr(cost_module, "load_keras", lambda path: (opened.append(path), model)[1])
+    held = WeightCounts(weights=12, zeros=5, most_distinct=4)
+    monkeypatch.setattr(cost_module, "count_weights", lambda path: held)
     record = measure_cost(variant, parent, "e" * 16)
     assert opened == [parent.payload]
     assert (record.maccs, record.parameters, record.uncounted) == (12, 15, {})
@@ -268,6 +271,8 @@ def test_measure_cost_counts_the_graph_and_weighs_the_file(
         variant.manifest.payload_sha256,
     )
     assert measure_cost(variant, parent, "e" * 16) == record
+    assert (record.nonzero_parameters, record.distinct_weights) == (10, 4)
+    assert record.step_seconds == {}
 
 
 def test_measure_cost_says_when_the_parent_cannot_be_opened(

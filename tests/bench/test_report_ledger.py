@@ -15,11 +15,14 @@ PLAIN, PRUNED = "net.float.tflite", "net.pruned.float.tflite"
 SHIPPED = "net.pruned.int8.tflite"
 
 
-def measured(variant: str, ms: float, size: int) -> list[Record]:
+def measured(
+    variant: str, ms: float, size: int, *, gzip_bytes: int = 0, **cost_fields: Any
+) -> list[Record]:
     """Return a variant that is right on every photo."""
     cost = CostRecord(
         variant=variant, network_sha256="n" * 64, split_method="grouped", environment="e" * 16,
-        maccs=1, parameters=1, uncounted={}, file_bytes=size, gzip_bytes=size,
+        maccs=1, parameters=1, uncounted={}, file_bytes=size,
+        gzip_bytes=gzip_bytes or size, **cost_fields,
     )  # fmt: skip
     sides: list[Any] = [judged(TRUTHS, TRUTHS, variant, side=one) for one in ("validation", "test")]
     return [machine(), cost, *sides, timed([ms, ms, ms], variant)]
@@ -48,7 +51,8 @@ def test_every_step_to_the_shipped_variant_by_hand() -> None:
     assert [row[1] for row in report.ledger.table.rows] == ["pruned", "int8"]
     # 20 ms to 16 ms is 1.25 times as fast, 4 MB to 3 MB is 75 %.
     assert report.ledger.table.rows[0][4:] == (
-        "20.0", "16.0", "1.25×", "4.00", "3.00", "75 %", "0.0 [0.0, 0.0]",  # noqa: RUF001
+        "20.0", "16.0", "1.25×", "4.00", "3.00", "75 %", "4.00", "3.00", "n/a", "n/a",  # noqa: RUF001
+        "0.0 [0.0, 0.0]", "n/a", "faster and smaller",
     )  # fmt: skip
     latency, size, f1 = report.ledger.charts
     bars = latency["data"]["values"]
@@ -67,6 +71,37 @@ def test_a_step_that_was_not_measured_is_told_with_the_next() -> None:
     table = build_report(records, title="t").ledger.table
     assert table is not None
     assert [row[1] for row in table.rows] == ["pruned + int8"]
+
+
+def bought(*records: list[Record]) -> list[tuple[str, ...]]:
+    table = build_report([one for some in records for one in some], title="t").ledger.table
+    assert table is not None
+    return [(row[1], *row[12:14], *row[15:]) for row in table.rows]
+
+
+def test_a_step_says_what_it_bought_and_that_it_bought_nothing() -> None:
+    size = 4_000_000
+    steps = bought(
+        measured(PLAIN, 20.0, size, nonzero_parameters=900, distinct_weights=800),
+        measured(
+            PRUNED, 20.0, size, gzip_bytes=2_000_000, nonzero_parameters=400,
+            distinct_weights=700, step_seconds={"prune": 300.0, "convert": 9.0},
+        ),
+        measured(
+            SHIPPED, 4.0, 1_000_000, gzip_bytes=600_000, nonzero_parameters=400,
+            distinct_weights=255, step_seconds={"prune": 300.0, "int8": 30.0},
+        ),
+    )  # fmt: skip
+    assert steps == [
+        ("pruned", "0.00", "700", "309",
+         "zeros are still stored and multiplied: gzip shrinks, latency does not"),
+        ("int8", "0.00", "255", "30", "faster and smaller"),
+    ]  # fmt: skip
+    shared = "net.clustered.int8.tflite"
+    told = bought(measured(PLAIN, 20.0, size), measured(shared, 20.0, size, gzip_bytes=2_000_000))
+    assert told[0][-1].startswith("shared weights are still stored and multiplied")
+    told = bought(measured(PLAIN, 20.0, size), measured(SHIPPED, 19.9, size))
+    assert told[0][-1] == "nothing: neither time nor bytes nor F1"
 
 
 def test_a_network_as_trained_has_no_steps() -> None:

@@ -37,8 +37,8 @@ pixels = true
 rounds = 5
 """
 TIMED = (
-    "epoch_seconds", "feature_seconds", "fold_seconds", "load_ms", "latencies_ms", "warmup_runs",
-    "warnings",
+    "epoch_seconds", "feature_seconds", "fold_seconds", "step_seconds", "load_ms", "cold_start_ms",
+    "base_rss_bytes", "peak_rss_bytes", "latencies_ms", "warmup_runs", "warnings",
 )  # fmt: skip
 REPOSITORY = Path(__file__).resolve().parents[2]
 
