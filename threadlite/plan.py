@@ -146,8 +146,18 @@ class BenchSection(Section):
         return self
 
 
+class GoalsSection(Section):
+    """What the report chooses a variant for, beside the fastest and the smallest.
+
+    Attributes:
+        under_ms: asks for the most accurate variant with a median under so many milliseconds.
+    """
+
+    under_ms: float | None = Field(default=None, gt=0)
+
+
 class Plan(Section):
-    """A whole run: dataset, approaches, techniques, runtimes.
+    """A whole run: dataset, approaches, techniques, runtimes and goals.
 
     ``folds`` is of every cross-validation that an approach asks for.
     """
@@ -162,6 +172,7 @@ class Plan(Section):
     optimize: OptimizeSection = OptimizeSection()
     deploy: DeploySection = DeploySection()
     bench: BenchSection = BenchSection()
+    goals: GoalsSection = GoalsSection()
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Self:

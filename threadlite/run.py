@@ -268,13 +268,15 @@ def _report(plan: Plan, steps: Steps, records: Sequence[Record], command: str) -
     lines = digest_of([record.model_dump(mode="json") for record in records])
     inputs = {
         "records": lines, "title": plan.title, "command": command,
-        "templates": digests_of(TEMPLATES),
+        "goals": plan.goals.model_dump(mode="json"), "templates": digests_of(TEMPLATES),
     }  # fmt: skip
     key = step_key("bench.report", inputs)
 
     def make(folder: Path) -> None:
         from bench.report import write_report
+        from bench.report_content import Extras
 
-        write_report(records, folder, title=plan.title, command=command)
+        goals = Extras(under_ms=plan.goals.under_ms)
+        write_report(records, folder, title=plan.title, command=command, extras=goals)
 
     return steps.workspace.only_folder("report", key, make) / "report.html"

@@ -24,6 +24,7 @@ from bench.record import (
 )
 from bench.report import write_report
 from bench.report_charts import drawable
+from bench.report_content import Extras
 from bench.report_crossval import CrossvalRow, crossval_rows
 from bench.report_format import (
     ABSENT,
@@ -83,12 +84,15 @@ def land(run: Path, plan: Path) -> Path:
 def make_report(folder: Path) -> None:
     """Write the Markdown report and the pictures of landed records, and remove those of before."""
     plan = folder / f"{folder.name}.toml"
-    title = tomllib.loads(plan.read_text(encoding="utf-8"))["title"]
+    told = tomllib.loads(plan.read_text(encoding="utf-8"))
+    goals = Extras(under_ms=told.get("goals", {}).get("under_ms"))
     records, warnings = read_records(folder / RECORDS)
     command = f"threadlite run plans/{plan.name} --data SOURCE"
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch)
-        write_report(records, made, title=title, warnings=warnings, command=command)
+        write_report(
+            records, made, title=told["title"], warnings=warnings, command=command, extras=goals
+        )
         for path in folder.glob("*.png"):
             path.unlink()
         for path in (made / "report.md", *sorted(made.glob("*.png"))):

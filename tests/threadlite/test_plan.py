@@ -24,7 +24,7 @@ def plan_file(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["demo", "clothing", "ablation"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in PLANS.glob("*.toml")))
 def test_plans_of_the_house_are_good(name: str) -> None:
     assert read_plan(PLANS / f"{name}.toml").name == name
 
@@ -137,6 +137,7 @@ def test_techniques_are_chained_with_settings_of_each(tmp_path: Path) -> None:
             "its teacher 'custom-cnn' does not; both need the same splits",
         ),
         (BASE + "crossval = ['random']\n", r"crossval\.0: "),
+        (BASE + "[goals]\nunder_ms = 0\n", r"goals\.under_ms: "),
         (BASE + "splits = ['stratified']\n", r"which is not in data\.splits \(grouped\)"),
         ("folds = 1\n" + BASE, "folds: "),
         (BASE.replace('"mine"', '"../mine"'), "name: "),

@@ -33,6 +33,8 @@ average_weights = 0.8
 [deploy]
 parity_photos = 16
 pixels = true
+[goals]
+under_ms = 10000
 [bench]
 rounds = 5
 """
@@ -110,7 +112,9 @@ def test_every_variant_is_made_judged_and_timed(undisturbed: tuple[Path, str]) -
 
 def test_report_and_bundles_stand(undisturbed: tuple[Path, str]) -> None:
     out, _ = undisturbed
-    assert "custom-cnn.int8.tflite" in (out / "report" / "report.md").read_text()
+    report = (out / "report" / "report.md").read_text()
+    assert "custom-cnn.int8.tflite" in report
+    assert "most accurate variant with a median under 10000 ms" in report
     assert (out / "report" / "report.html").stat().st_size > 10_000
     for name in ("custom-cnn.float.grouped", "custom-cnn.int8.grouped"):
         bundle = read_bundle(out / "bundles" / name)
