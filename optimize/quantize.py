@@ -151,9 +151,9 @@ def quantize_int8(
 
     def fill(path: Path) -> None:
         if target == "onnx":
-            write_onnx(_integer_onnx(model, reaching, config), path, parent, variant)
+            write_onnx(integer_onnx(model, reaching, config), path, parent, variant)
         else:
-            write_tflite(_integer_tflite(model, reaching, config), path, parent, variant)
+            write_tflite(integer_tflite(model, reaching, config), path, parent, variant)
 
     step = Step(
         technique="int8",
@@ -169,7 +169,8 @@ def quantize_int8(
     return derive_artifact(folder, parent, fill=fill, variant=variant, step=step)
 
 
-def _integer_onnx(model: Any, calibration: Pixels, config: QuantizeConfig) -> Any:
+def integer_onnx(model: Any, calibration: Pixels, config: QuantizeConfig) -> Any:
+    """Return ``model`` as an ``onnx.ModelProto`` in int8, calibrated as ``config`` says."""
     return to_int8_onnx(
         to_onnx(model),
         calibration,
@@ -180,7 +181,8 @@ def _integer_onnx(model: Any, calibration: Pixels, config: QuantizeConfig) -> An
     )
 
 
-def _integer_tflite(model: Any, calibration: Pixels, config: QuantizeConfig) -> bytes:
+def integer_tflite(model: Any, calibration: Pixels, config: QuantizeConfig) -> bytes:
+    """Return ``model`` as a ``.tflite`` in int8, calibrated as ``config`` says."""
     if config.backend == "converter":
         return to_int8_tflite(model, calibration)
     content = to_tflite(model)

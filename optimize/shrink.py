@@ -38,6 +38,7 @@ class ShrinkConfig(TuningConfig):
     Attributes:
         maccs: share of the parent's MACCs to come down to, in (0, 1]; channels that matter least
             in the whole network go first.
+        percent: the same as a whole number, as in ``shrink@30``; 0 goes by ``maccs``.
         ratio: share of the channels of every group to remove instead, in [0, 1); 0 goes by
             ``maccs``.
         importance: ``norm`` (scale of the batch normalization), ``l1`` (norm of the kernel) or
@@ -50,6 +51,7 @@ class ShrinkConfig(TuningConfig):
     epochs: int = 12
     learning_rate: float = 1e-3
     maccs: float = 0.5
+    percent: int = 0
     ratio: float = 0.0
     importance: Importance = "norm"
     least: float = 0.25
@@ -60,6 +62,8 @@ class ShrinkConfig(TuningConfig):
         super().__post_init__()
         if not 0.0 < self.maccs <= 1.0:
             raise ConfigError(f"maccs must be a share in (0, 1], got {self.maccs}")
+        if not 0 <= self.percent <= 100:
+            raise ConfigError(f"percent must be from 0 to 100, got {self.percent}")
         if not 0.0 <= self.ratio < 1.0:
             raise ConfigError(f"ratio must be in [0, 1), got {self.ratio}")
         if self.importance not in ("norm", "l1", "taylor"):
@@ -70,6 +74,16 @@ class ShrinkConfig(TuningConfig):
             raise ConfigError(
                 f"multiple and photos must be 1 or more, got {self.multiple} and {self.photos}"
             )
+
+    @property
+    def share(self) -> float:
+        """Share of the parent's MACCs to come down to, in (0, 1]."""
+        return self.percent / 100 if self.percent else self.maccs
+
+    @property
+    def word(self) -> str:
+        """What the variant's name says: ``shrunk``, or ``shrunk30`` by percent."""
+        return f"shrunk{self.percent}" if self.percent else "shrunk"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +130,7 @@ def shrink(parent: Artifact, folder: Path, config: ShrinkConfig, workshop: Works
         folder,
         shrunk.model,
         technique="shrink",
-        word="shrunk",
+        word=config.word,
         config={
             **asdict(config),
             "maccs_before": shrunk.maccs_before,
@@ -174,5 +188,5 @@ def _kept(coupling: Coupling, scores: Scores, config: ShrinkConfig) -> Kept:
     if config.ratio > 0:
         return keep_uniform(coupling, scores, ratio=config.ratio, multiple=config.multiple)
     return keep_budget(
-        coupling, scores, share=config.maccs, least=config.least, multiple=config.multiple
+        coupling, scores, share=config.share, least=config.least, multiple=config.multiple
     )

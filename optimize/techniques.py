@@ -2,7 +2,8 @@
 
 A new technique is one file and one line here. Those that make one Keras network out of another
 can be chained, ``shrink+prune+int8``; one that writes a file for a runtime ends the chain. A
-name may carry its one setting that variants are told apart by: ``resolution@160``.
+name may carry its one setting that variants are told apart by: ``resolution@160``, or
+``shrink@30`` for 30 percent of the MACCs.
 """
 
 import dataclasses
@@ -22,6 +23,7 @@ from optimize.resolution import ResolutionConfig, change_resolution
 from optimize.rewrite_artifact import RewriteConfig, rewrite
 from optimize.selective import SelectiveConfig, quantize_selective
 from optimize.shrink import ShrinkConfig, shrink
+from optimize.sweep import SweptConfig, quantize_swept
 from train.artifact import Artifact
 from train.errors import ConfigError, UsageError
 
@@ -40,6 +42,7 @@ class Technique(NamedTuple):
             it writes a file.
         spoils: techniques whose work its own fine-tuning would undo, so that it comes before them.
         at: the setting that ``NAME@VALUE`` sets, a whole number; empty where there is none.
+        at_word: what stands before that number in the variant's name.
         judged: whether ``apply`` takes ``score``, which gives a model file's F1 on the validation
             photos, ``state``, a file that a search which was killed goes on from, and
             ``progress``.
@@ -50,14 +53,17 @@ class Technique(NamedTuple):
     word: str = ""
     spoils: tuple[str, ...] = ()
     at: str = ""
+    at_word: str = ""
     judged: bool = False
 
 
 _PATTERNS = ("prune", "cluster", "rewrite", "quantize-aware")  # what weights are made to keep
 TECHNIQUES: dict[str, Technique] = {
-    "shrink": Technique(ShrinkConfig, shrink, "shrunk", spoils=_PATTERNS),
+    "shrink": Technique(
+        ShrinkConfig, shrink, "shrunk", spoils=_PATTERNS, at="percent", at_word="shrunk"
+    ),
     "resolution": Technique(
-        ResolutionConfig, change_resolution, "resized", spoils=_PATTERNS, at="size"
+        ResolutionConfig, change_resolution, "resized", spoils=_PATTERNS, at="size", at_word="at"
     ),
     "prune": Technique(
         PruneConfig, prune, "pruned", spoils=("cluster", "rewrite", "quantize-aware")
@@ -72,6 +78,7 @@ TECHNIQUES: dict[str, Technique] = {
     "int8-dynamic": Technique(DynamicConfig, quantize_int8_dynamic),
     "int16x8": Technique(Int16Config, quantize_int16x8),
     "mixed": Technique(MixedPrecisionConfig, quantize_mixed),
+    "swept": Technique(SweptConfig, quantize_swept, judged=True),
     "selective": Technique(SelectiveConfig, quantize_selective, judged=True),
 }
 
@@ -140,9 +147,10 @@ def base_of(name: str) -> str:
 
 
 def word_of(name: str) -> str:
-    """Return what ``name`` adds to the name of a variant: ``shrunk``, or ``at160``."""
+    """Return what ``name`` adds to the name of a variant: ``shrunk``, ``shrunk30`` or ``at160``."""
     base, at, value = name.partition("@")
-    return f"at{value}" if at else TECHNIQUES[base].word
+    technique = TECHNIQUES[base]
+    return f"{technique.at_word}{value}" if at else technique.word
 
 
 def find_technique(name: str) -> Technique:
@@ -155,7 +163,7 @@ def find_technique(name: str) -> Technique:
     if base not in TECHNIQUES:
         raise UsageError(f"technique {base!r} is not one of {', '.join(sorted(TECHNIQUES))}")
     technique = TECHNIQUES[base]
-    if at and not (technique.at and value.isdecimal()):
+    if at and not (technique.at and value.isdecimal() and not value.startswith("0")):
         takers = ", ".join(f"{name}@NUMBER" for name, one in TECHNIQUES.items() if one.at)
         raise UsageError(f"technique {name!r}: a value is given as in {takers} alone")
     return technique

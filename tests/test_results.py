@@ -105,6 +105,9 @@ def test_two_runs_land_side_by_side_and_again_from_their_records(
     (first / "report.md").unlink()
     publish.README.write_text(before.replace("4.00", "3.00"), encoding="utf-8")
     publish.main([])
+    whole = (house / "docs" / "results" / "all" / "report.md").read_text(encoding="utf-8")
+    assert whole.startswith("# Clothing articles: all landed runs\n") and "| Another |" in whole
+    assert "docs/results/first/records.jsonl docs/results/second/records.jsonl" in whole
     assert (house / "README.md").read_text(encoding="utf-8") == before
     assert (first / "report.md").exists() and "Between." in before and "After." in before
 

@@ -25,6 +25,8 @@ from bench.report_format import as_points
 from bench.scores import paired_difference, score
 from optimize.techniques import base_of, find_technique, make_config
 from threadlite.auto_choice import Goal, Rung, Tried, climb, ladders, summary
+from threadlite.auto_deadline import Deadline, OutOfTime
+from threadlite.auto_students import DISTILL, student_config, student_rung, taught_student
 from threadlite.commands import reopen_dataset
 from threadlite.console import Display
 from threadlite.options import parse_settings
@@ -37,48 +39,12 @@ from threadlite.workspace import Workspace
 from train.approaches import APPROACHES
 from train.artifact import MANIFEST_NAME, Artifact, open_artifact
 from train.errors import ConfigError, ThreadliteError, UsageError
-from train.progress import Progress
 from train.storage import only_process, write_text
 from train.variant import Format
 
 INT8 = Rung(name="int8", settings={})
 MAX_F1_DROP = 0.01
 MINUTES = 60.0
-
-
-class OutOfTime(Exception):
-    """The time is over; what was begun goes on when the command is run again."""
-
-
-class Deadline:
-    """Progress that ends the work once its time is over: killed work goes on where it was."""
-
-    def __init__(self, inner: Progress, until: float, clock: Callable[[], float]) -> None:
-        self._inner, self._until, self._clock = inner, until, clock
-
-    def check(self) -> None:
-        """End the work if the time is over.
-
-        Raises:
-            OutOfTime: it is.
-        """
-        if self._clock() >= self._until:
-            raise OutOfTime
-
-    def begin(self, what: str, total: int) -> None:
-        """Pass it on, in time."""
-        self.check()
-        self._inner.begin(what, total)
-
-    def advance(self, amount: int = 1) -> None:
-        """Pass it on, in time."""
-        self.check()
-        self._inner.advance(amount)
-
-    def say(self, line: str) -> None:
-        """Pass it on, in time."""
-        self.check()
-        self._inner.say(line)
 
 
 def optimize_automatically(
@@ -153,10 +119,10 @@ class _Search:
             last = INT8
             if not whole and self._within(deadline, (), selective, limited):
                 last = selective
-            climb(
-                ladders(self.goal, self.parent.manifest.pixels.height),
-                lambda rungs: self._within(deadline, rungs, last, limited),
-            )
+            self._climb(deadline, (), last, limited)
+            student = student_rung(self.parent, self.goal, self.settings.get(DISTILL, {}))
+            if student and self._within(deadline, (student,), last, limited):
+                self._climb(deadline, (student,), last, limited)
             self.finished = True
         except OutOfTime:
             self.steps.progress.say("the time is over; the same command goes on where it was")
@@ -194,6 +160,14 @@ class _Search:
         write_text(folder / "summary.txt", "\n".join(lines) + "\n")
         return lines
 
+    def _climb(self, deadline: Deadline, first: tuple[Rung, ...], last: Rung, steps: Steps) -> None:
+        """Climb the goal's ladders on top of the parent, or of a student of it."""
+        sizes = [int(rung.settings["image_size"]) for rung in first]
+        climb(
+            ladders(self.goal, *(sizes or [self.parent.manifest.pixels.height])),
+            lambda rungs: self._within(deadline, (*first, *rungs), last, steps),
+        )
+
     def _within(self, deadline: Deadline, rungs: Sequence[Rung], last: Rung, steps: Steps) -> bool:
         deadline.check()
         return self._attempt(rungs, last, steps)
@@ -205,14 +179,7 @@ class _Search:
         network = self.parent
         try:
             for rung in rungs:
-                network = change_network(
-                    network,
-                    rung.name,
-                    self._config(rung),
-                    steps.dataset,
-                    steps.workspace,
-                    steps.progress,
-                )
+                network = self._network(rung, network, steps)
             variant = optimize_variant(
                 network,
                 last.name,
@@ -229,6 +196,15 @@ class _Search:
         change = paired_difference(record, parent=self.judged["float"])
         steps.progress.say(f"{label}: validation F1 {as_points(change)} points against float")
         return change.value >= -self.max_f1_drop
+
+    def _network(self, rung: Rung, network: Artifact, steps: Steps) -> Artifact:
+        """Make the network of one rung out of the one before it."""
+        if rung.name == DISTILL:
+            return taught_student(network, rung, self.settings.get(DISTILL, {}), steps)
+        config = self._config(rung)
+        return change_network(
+            network, rung.name, config, steps.dataset, steps.workspace, steps.progress
+        )
 
     def _judge(self, label: str, variant: Artifact, network: Artifact) -> AccuracyRecord:
         """Measure a variant's F1 on the validation photos, and its cost."""
@@ -264,10 +240,14 @@ def _checked(settings: Mapping[str, Any], max_f1_drop: float) -> Mapping[str, Ma
         ConfigError: it is unknown, of another type than its default or out of range.
     """
     for name, own in settings.items():
-        find_technique(name)
+        if name != DISTILL:
+            find_technique(name)
         if not isinstance(own, dict):
             raise UsageError(f"--set {name}: must read TECHNIQUE.KEY=VALUE, such as int8.photos=9")
-        make_config(name, own)
+        if name == DISTILL:
+            student_config(own)
+        else:
+            make_config(name, own)
     make_config("selective", {**settings.get("selective", {}), "max_f1_drop": max_f1_drop})
     return settings
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from optimize.convert import export_float
 from optimize.selective_report import sentences
+from optimize.sweep_search import sentences as sweep_sentences
 from optimize.techniques import Chain, base_of, make_config, parse_chain
 from threadlite.commands import reopen_dataset
 from threadlite.console import Display
@@ -95,5 +96,6 @@ def with_bound(chain: Chain, settings: dict[str, Any], max_f1_drop: float | None
 def lines_of(made: Artifact) -> list[str]:
     """Return what is told of a new artifact: what a search found, and its name."""
     last = made.manifest.steps[-1]
-    told = sentences(last.config) if last.technique == "selective" else []
+    tellers = {"selective": sentences, "swept": sweep_sentences}
+    told = tellers[last.technique](last.config) if last.technique in tellers else []
     return [*told, f"{made.manifest.variant} in {made.folder}"]

@@ -77,22 +77,31 @@ class OptimizeSection(Section):
 
     @model_validator(mode="after")
     def _are_known(self) -> Self:
-        once(self.techniques)
         for name in self.settings:
             if name not in TECHNIQUES:
                 raise ValueError(f"{name!r} is not known; choose from {', '.join(TECHNIQUES)}")
-        for chain in self.chains:
-            for name in chain.names:
-                self.config_of(name)
+        self.chains_of(self.techniques)
         return self
 
     @property
     def chains(self) -> tuple[Chain, ...]:
         """What ``techniques`` names, decoded."""
+        return self.chains_of(self.techniques)
+
+    def chains_of(self, techniques: tuple[str, ...]) -> tuple[Chain, ...]:
+        """Return what ``techniques`` names, decoded, each with settings that are in range.
+
+        Raises:
+            ValueError: one is named twice, is unknown or has settings that cannot be.
+        """
         try:
-            return tuple(parse_chain(text) for text in self.techniques)
+            found = tuple(parse_chain(text) for text in once(techniques))
         except ThreadliteError as error:
             raise ValueError(str(error)) from error
+        for chain in found:
+            for name in chain.names:
+                self.config_of(name)
+        return found
 
     def config_of(self, technique: str) -> Any:
         """Return the technique's configuration with this plan's settings."""
@@ -178,6 +187,17 @@ class Plan(Section):
     def _names_are_distinct(self) -> Self:
         once(tuple(approach.called for approach in self.approaches))
         return self
+
+    @model_validator(mode="after")
+    def _own_techniques_are_known(self) -> Self:
+        for section in self.approaches:
+            self.chains_of(section)
+        return self
+
+    def chains_of(self, section: ApproachSection) -> tuple[Chain, ...]:
+        """Return the techniques of an approach: its own, or those of all."""
+        own = section.techniques
+        return self.optimize.chains_of(self.optimize.techniques if own is None else own)
 
     @model_validator(mode="after")
     def _teachers_come_first(self) -> Self:

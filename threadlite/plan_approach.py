@@ -36,6 +36,7 @@ class ApproachSection(Section):
         teachers: approaches before this one, by what they are called, whose answers it learns
             beside the labels, under the same split.
         distill: how it learns from them.
+        techniques: of its own variants; those of ``optimize`` unless given.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ApproachSection(Section):
     crossval: tuple[SplitMethod, ...] = ()
     teachers: tuple[str, ...] = ()
     distill: dict[str, JsonValue] = Field(default_factory=dict)
+    techniques: tuple[str, ...] | None = None
 
     @field_validator("splits", "crossval")
     @classmethod

@@ -172,7 +172,7 @@ class _Run:
             return
         self.trained[section.called, split.method] = artifact
         self.take(self.steps.training_record(artifact))
-        self.make_variants(artifact)
+        self.make_variants(artifact, self.steps.plan.chains_of(section))
 
     def _teachers_of(self, section: ApproachSection, split: Split) -> list[Artifact]:
         """Return the teachers of a student; one that could not be trained is an error."""
@@ -191,11 +191,11 @@ class _Run:
         except WeightsError as error:
             self.take([self.steps.failure(error, section.called, method)])
 
-    def make_variants(self, parent: Artifact) -> None:
+    def make_variants(self, parent: Artifact, chains: Sequence[Chain]) -> None:
         """Make and judge every variant of a trained network; those that pass are bundled."""
         self.networks.append(parent)
         self._make_files(parent, parent, "float", "")
-        for chain in self.steps.plan.optimize.chains:
+        for chain in chains:
             network = self._change(parent, chain)
             if network is not None:
                 self._make_files(parent, network, chain.label, chain.file)

@@ -37,6 +37,7 @@ from bench.report_format import (
     as_points,
     as_spread,
 )
+from bench.report_input import plain_names, read_for_report
 from bench.report_layout import Table
 from bench.report_recipes import MEANING, recipe_rows, recipe_tables
 from bench.report_sentences import machine_name
@@ -46,6 +47,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "docs" / "results"
 README = REPOSITORY / "README.md"
 BEGIN, END = "<!-- results: {} -->", "<!-- /results -->"
+WHOLE, WHOLE_UNDER_MS = "Clothing articles: all landed runs", 5.0
 RECORDS, PICTURE = "records.jsonl", "f1-latency.png"
 FOLD_HEADERS = ("approach", "folds", "mean ± sd", "out of fold: weighted F1 [95 %]")
 HEADERS = (
@@ -67,6 +69,7 @@ def main(words: Sequence[str]) -> None:
         text = with_results(README.read_text(encoding="utf-8"), folder)
         README.write_text(text, encoding="utf-8")
         sys.stdout.write(f"{folder.relative_to(REPOSITORY)} and README.md are up to date\n")
+    make_whole()
 
 
 def land(run: Path, plan: Path) -> Path:
@@ -93,10 +96,31 @@ def make_report(folder: Path) -> None:
         write_report(
             records, made, title=told["title"], warnings=warnings, command=command, extras=goals
         )
-        for path in folder.glob("*.png"):
-            path.unlink()
-        for path in (made / "report.md", *sorted(made.glob("*.png"))):
-            shutil.copy(path, folder)
+        _take_report(made, folder)
+
+
+def make_whole() -> None:
+    """Write one report of all landed runs, ``docs/results/all/``, anew."""
+    sources = sorted(RESULTS.glob(f"*/{RECORDS}"))
+    records, warnings = read_for_report(sources)
+    names = " ".join(f"docs/results/{name}" for name in plain_names(sources))
+    command = f"threadlite report {names} --under-ms {WHOLE_UNDER_MS:g} --out DIR"
+    goals = Extras(under_ms=WHOLE_UNDER_MS)
+    folder = RESULTS / "all"
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch)
+        write_report(records, made, title=WHOLE, warnings=warnings, command=command, extras=goals)
+        _take_report(made, folder)
+    sys.stdout.write(f"{folder.relative_to(REPOSITORY)} is up to date\n")
+
+
+def _take_report(made: Path, folder: Path) -> None:
+    """Put the Markdown report and its pictures into ``folder``, in the place of those of before."""
+    folder.mkdir(exist_ok=True)
+    for path in folder.glob("*.png"):
+        path.unlink()
+    for path in (made / "report.md", *sorted(made.glob("*.png"))):
+        shutil.copy(path, folder)
 
 
 def with_results(text: str, folder: Path) -> str:

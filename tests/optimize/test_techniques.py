@@ -4,6 +4,7 @@ import pytest
 
 from optimize.quantize import QuantizeConfig, quantize_int8
 from optimize.resolution import ResolutionConfig
+from optimize.shrink import ShrinkConfig
 from optimize.techniques import TECHNIQUES, Chain, find_technique, make_config, parse_chain
 from train.errors import ConfigError, UsageError
 
@@ -52,6 +53,12 @@ def test_a_name_may_carry_its_value() -> None:
     )  # fmt: skip
     config = make_config("resolution@96", {"epochs": 0, "size": 128})
     assert config == ResolutionConfig(size=96, epochs=0)
+    assert parse_chain("shrink@30+int8").label == "shrunk30.int8"
+    shrunk = make_config("shrink@30", {"maccs": 0.5})
+    assert (shrunk.share, shrunk.word) == (0.3, "shrunk30")
+    assert (ShrinkConfig(maccs=0.4).share, ShrinkConfig().word) == (0.4, "shrunk")
+    with pytest.raises(ConfigError, match="percent must be from 0 to 100, got 130"):
+        make_config("shrink@130", {})
     with pytest.raises(ConfigError, match="size must be from 32 to 512 pixels, got 4"):
         make_config("resolution@4", {})
 
@@ -64,8 +71,9 @@ def test_a_name_may_carry_its_value() -> None:
         ("int8+shrink", "int8 writes a file, from which nothing more is made; put it last"),
         ("shrink+shrink", "name shrink twice"),
         ("resolution@96+resolution@64", "name resolution twice"),
-        ("prune@3", r"technique 'prune@3': a value is given as in resolution@NUMBER alone"),
-        ("resolution@half", r"'resolution@half': a value is given as in resolution@NUMBER alone"),
+        ("prune@3", r"technique 'prune@3': a value is given as in .*resolution@NUMBER alone"),
+        ("shrink@0", r"'shrink@0': a value is given as in shrink@NUMBER, resolution@NUMBER alone"),
+        ("resolution@half", r"'resolution@half': a value is given as in .*resolution@NUMBER alone"),
         ("selective+int8", "selective writes a file"),
         ("prune+quantize-aware", "quantize-aware and prune each undo what the other has done"),
         ("quantize-aware+shrink", "shrink would undo what quantize-aware has done; put shrink bef"),

@@ -4,6 +4,7 @@ import itertools
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,15 +21,21 @@ from bench.subject import subject_of
 from optimize import techniques
 from tests.optimize.colours import write_small
 from tests.threadlite.pictures import write_table
+from tests.train.small_network import build_small
 from threadlite import auto
-from threadlite.auto import Deadline, OutOfTime, optimize_automatically
+from threadlite.auto import optimize_automatically
 from threadlite.auto_choice import Rung
+from threadlite.auto_deadline import Deadline, OutOfTime
+from threadlite.auto_students import student_config, student_rung, student_training
 from threadlite.cli import main
 from threadlite.console import Display
 from threadlite.steps import Steps
+from train.approaches import APPROACHES, Approach, Recipe
 from train.artifact import Artifact, open_artifact
 from train.dataset import SourceOptions
-from train.errors import ConversionError
+from train.errors import ConfigError, ConversionError
+from train.networks import NETWORKS
+from train.pixels import PixelContract
 from train.progress import Silent
 from train.refit import with_validation_trained
 from train.sources import open_dataset
@@ -132,6 +139,88 @@ def refusing_again() -> Any:
 
     apply.__module__ = real.__module__
     return apply
+
+
+def small_student(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """Let custom-cnn be the small network, trained in a moment; return settings of a student."""
+    recipe = Recipe(image_size=32, epochs=1, batch_size=8, average_weights=0.5)
+    row = Approach(network="custom-cnn", recipe=recipe, about="small")
+    monkeypatch.setitem(NETWORKS, "custom-cnn", build_small)
+    monkeypatch.setitem(APPROACHES, "custom-cnn", row)
+    return ("distill.approach=custom-cnn", "distill.image_size=64", "distill.views=2")
+
+
+def test_a_student_learns_from_the_parent_and_ladders_are_climbed_on_it(
+    table: Path, net: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "auto"
+    given = [*SETTINGS, *small_student(monkeypatch)]
+    with Display() as display:
+        lines = optimize_automatically(
+            arguments(table, net, out, set=given), display, clock=ticking(0.0)
+        )
+    student = "distill (approach custom-cnn, image_size 64)"
+    tried = [line[2:].split("  ")[-1] for line in lines if line[:3] in (" * ", "   ")]
+    assert {label for label in tried if label.startswith("distill")} == {
+        f"{student} + int8", f"{student} + shrink (maccs 0.6) + int8"
+    }  # fmt: skip
+    made = {path.name: path for path in (out / "artifacts").iterdir()}
+    (shrunk,) = [
+        path
+        for name, path in made.items()
+        if name.startswith("custom-cnn-student-64.shrunk") and ".int8." in name
+    ]
+    manifest = open_artifact(shrunk).manifest
+    assert [step.technique for step in manifest.steps] == ["distill", "shrink", "int8"]
+    teachers: Any = manifest.steps[0].config["teachers"]
+    assert teachers == [f"{net.manifest.variant} {net.manifest.payload_sha256}"]
+    assert (manifest.pixels.height, manifest.split.sha256) == (64, net.manifest.split.sha256)
+
+
+@pytest.mark.parametrize(
+    ("approach", "goal", "settings", "expected"),
+    [
+        ("custom-cnn", "latency", {}, ("custom-cnn", 128)),  # 300 / 2, whole places of 32
+        ("custom-cnn", "size", {}, None),  # as large a file
+        ("custom-cnn", "size", {"approach": "mobilenet-v2-half"}, ("mobilenet-v2-half", 300)),
+        ("some-label", "latency", {}, None),  # what it was trained by is not known
+        ("some-label", "latency", {"approach": "custom-cnn", "image_size": 96}, ("custom-cnn", 96)),
+    ],
+)
+def test_a_student_serves_the_goal(
+    approach: str, goal: Any, settings: dict[str, Any], expected: tuple[str, int] | None
+) -> None:
+    pixels = PixelContract(height=300, width=300)
+    manifest: Any = SimpleNamespace(approach=approach, pixels=pixels)
+    parent: Any = SimpleNamespace(manifest=manifest)
+    rung = student_rung(parent, goal, settings)
+    found = rung and (rung.settings["approach"], rung.settings["image_size"])
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"approach": "mobilnet"}, "approach must be one of .*got 'mobilnet'"),
+        ({"image_size": -1}, "image_size and epochs must be 0 or more, got -1 and 0"),
+        ({"share": 2.0}, r"share must be in \(0, 1\]"),
+        ({"heat": 1.0}, "distill has no setting 'heat'"),
+    ],
+)
+def test_settings_of_a_student_check_themselves(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        student_config(settings)
+
+
+def test_a_student_has_the_photos_and_the_split_of_its_teacher(table: Path, net: Artifact) -> None:
+    options = SourceOptions(dropped_labels=(), empty_classes=True)
+    config = student_config({"approach": "custom-cnn", "image_size": 96, "epochs": 3})
+    training = student_training(net, config, open_dataset(str(table), options))
+    assert training.name == "custom-cnn-student-96"
+    assert (training.recipe.image_size, training.recipe.epochs) == (96, 3)
+    assert training.split == net.split()
+    assert training.dataset.labels == net.manifest.labels
+    assert training.recipe.learning_rate == APPROACHES["custom-cnn"].recipe.learning_rate
 
 
 def test_a_technique_that_fails_is_a_record_and_the_search_goes_on(

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.count_keras import count_layers
+from bench.layer_cost import total_maccs
 from deploy.parity import check_parity
 from optimize import techniques
 from optimize.cluster import ClusterConfig
@@ -24,6 +26,7 @@ from tests.train.small_network import CutAfter
 from threadlite import variants
 from threadlite.cli import main
 from threadlite.optimizing import configs_of, with_bound
+from threadlite.plan import read_plan
 from threadlite.run import _Run
 from threadlite.variants import optimize_by_chain, validation_scorer
 from threadlite.workspace import Workspace
@@ -32,6 +35,7 @@ from train.dataset import Dataset, SourceOptions
 from train.errors import ConversionError, UsageError
 from train.keras_file import load_keras
 from train.metrics import weighted_f1
+from train.networks import NETWORKS
 from train.pixels import load_pixels
 from train.predict import predict
 from train.progress import Silent
@@ -41,6 +45,7 @@ from train.splits import select
 from train.storage import digest_of
 from train.variant import Format
 
+PLANS = Path(__file__).resolve().parents[2] / "plans"
 OPTIONS = SourceOptions(dropped_labels=(), empty_classes=True)
 
 
@@ -114,6 +119,33 @@ def test_a_chain_of_networks_ends_in_a_network(table: Path, net: Artifact, tmp_p
     assert load_keras(made.payload).output_shape == (None, 3)
 
 
+@pytest.mark.parametrize("path", sorted(PLANS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_plan_is_good(path: Path) -> None:
+    plan = read_plan(path)
+    assert plan.name == path.stem
+    assert [chain.names for chain in plan.optimize.chains] == [
+        tuple(text.split("+")) for text in plan.optimize.techniques
+    ]
+
+
+def test_the_student_of_the_plan_is_small_and_differs_by_its_teacher_alone() -> None:
+    plan = read_plan(PLANS / "optimize.toml")
+    teacher, _, alone, taught = plan.approaches
+    assert taught.teachers == (teacher.called,)
+    assert alone.resolve() == taught.resolve()
+    maccs = [
+        total_maccs(
+            count_layers(
+                NETWORKS[one.resolve().network](
+                    image_size=one.resolve().recipe.image_size, classes=17
+                )
+            )
+        )
+        for one in (alone, teacher)
+    ]
+    assert maccs[0] <= maccs[1] / 4
+
+
 def test_settings_of_one_technique_and_of_several() -> None:
     one = configs_of(parse_chain("int8"), {"photos": 9})
     assert one == {"int8": QuantizeConfig(photos=9)}
@@ -165,6 +197,39 @@ def test_selective_by_command_goes_on_where_it_was_killed_and_names_what_it_kept
     assert told[0].startswith("1 of ")
     assert "validation F1 0.875, in float 0.875, wholly in int8 0.500; that is within" in told[0]
     assert told[1].startswith(f"  {kept['name']} (")
+    assert not (tmp_path / ".optimizing-made").exists()
+
+
+def test_swept_by_command_goes_on_where_it_was_killed_and_tells_what_it_chose(
+    table: Path,
+    net: Artifact,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of four methods the last one scores most, and no better on fewer photos."""
+    scores = [0.5, 0.6, None, 0.6, 0.7, 0.7]
+    scored: list[float | None] = []
+
+    def score(model: Path) -> float:
+        scored.append(scores[len(scored)])
+        if scored[-1] is None:
+            raise KeyboardInterrupt
+        return scored[-1]
+
+    monkeypatch.setattr(variants, "validation_scorer", lambda *rest: score)
+    out = tmp_path / "made"
+    command = words(table, net, out, "swept", "photos=16", "sizes=8")
+    assert main(command) == 130
+    assert main(command) == 0
+    assert scored == scores  # the two before the cut were not scored again
+    made = open_artifact(out)
+    assert made.manifest.variant == "small.swept.int8.tflite"
+    config: Any = made.manifest.steps[-1].config
+    assert (config["calibration"], config["backend"]) == ("mse", "ai-edge-quantizer")
+    assert (config["photos"], config["score"]) == (16, 0.7)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "mse by ai-edge-quantizer on 16 photos: validation F1 0.700, chosen"
     assert not (tmp_path / ".optimizing-made").exists()
 
 
@@ -241,7 +306,6 @@ def fake_run(chains: tuple[str, ...], *, broken: str = "") -> tuple[_Run, list[s
 
     steps = SimpleNamespace(
         plan=SimpleNamespace(
-            optimize=SimpleNamespace(chains=tuple(parse_chain(text) for text in chains)),
             deploy=SimpleNamespace(formats=("tflite",)),
             bench=SimpleNamespace(runtimes=()),
         ),
@@ -253,7 +317,7 @@ def fake_run(chains: tuple[str, ...], *, broken: str = "") -> tuple[_Run, list[s
         failure=lambda error, name, method, network: (str(error), name, network),
     )
     run = _Run(steps=steps, records=[])  # type: ignore[arg-type]
-    run.make_variants(artifact("net"))
+    run.make_variants(artifact("net"), [parse_chain(text) for text in chains])
     return run, asked
 
 

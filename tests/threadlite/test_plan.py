@@ -101,6 +101,14 @@ def test_techniques_are_chained_with_settings_of_each(tmp_path: Path) -> None:
     assert optimize.config_of("shrink").maccs == 0.4
 
 
+def test_an_approach_may_have_techniques_of_its_own(tmp_path: Path) -> None:
+    text = "techniques = ['prune+int8']\n[[approaches]]\nname = 'mobilenet-v2'\n"
+    text += "[[approaches]]\nname = 'lite-trio'\ntechniques = []\n"
+    plan = read_plan(plan_file(tmp_path, BASE + text + "[optimize]\ntechniques = ['cluster']\n"))
+    names = [[chain.names for chain in plan.chains_of(one)] for one in plan.approaches]
+    assert names == [[("prune", "int8")], [("cluster",)], []]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -111,6 +119,8 @@ def test_techniques_are_chained_with_settings_of_each(tmp_path: Path) -> None:
         (BASE + "[optimize]\ntechniques = ['int4']\n", "technique 'int4' is not one of .*int8"),
         (BASE + "[optimize]\ntechniques = ['int8+shrink']\n", "int8 writes a file, .* put it last"),
         (BASE + "[optimize]\ntechniques = ['prune', 'prune']\n", "named twice: prune, prune"),
+        (BASE + "techniques = ['int4']\n", "technique 'int4' is not one of .*int8"),
+        (BASE + "techniques = ['prune', 'prune']\n", "named twice: prune, prune"),
         (BASE + "[optimize.settings.int4]\n", "'int4' is not known; choose from"),
         (BASE + "[optimize.settings.int8]\ncalibrate = 1\n", "int8 has no setting 'calibrate'"),
         (BASE + "[bench]\nruntimes = ['coreml']\n", "'coreml' is not known; choose from litert"),
