@@ -191,10 +191,13 @@ def checked_config(name: str, kind: type[Config], settings: Mapping[str, Any]) -
         ConfigError: a setting is unknown, of another type than its default or out of range.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(cast(Any, kind))}
+    taken = dict(settings)
     for key, value in settings.items():
         if key not in defaults:
             raise ConfigError(f"{name} has no setting {key!r}; it has {', '.join(defaults)}")
-        if type(value) is not type(defaults[key]):
-            wanted = type(defaults[key]).__name__
-            raise ConfigError(f"{name}: {key} must be of type {wanted}, got {value!r}")
-    return kind(**settings)
+        wanted = type(defaults[key])
+        if wanted is str and type(value) in (int, float):
+            taken[key] = str(value)  # a list of numbers in text that holds but one: sizes=8
+        elif type(value) is not wanted:
+            raise ConfigError(f"{name}: {key} must be of type {wanted.__name__}, got {value!r}")
+    return kind(**taken)

@@ -26,7 +26,11 @@ def plan_file(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in PLANS.glob("*.toml")))
 def test_plans_of_the_house_are_good(name: str) -> None:
-    assert read_plan(PLANS / f"{name}.toml").name == name
+    plan = read_plan(PLANS / f"{name}.toml")
+    assert plan.name == name
+    assert [chain.names for chain in plan.optimize.chains] == [
+        tuple(text.split("+")) for text in plan.optimize.techniques
+    ]
 
 
 def test_what_a_plan_leaves_out_has_defaults(tmp_path: Path) -> None:
