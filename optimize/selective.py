@@ -22,6 +22,7 @@ from optimize.quantize import (
     require_calibration,
     with_both_extremes,
 )
+from optimize.search_state import read_state, save_state
 from optimize.selective_litert import LitertMixer
 from optimize.selective_onnx import OnnxMixer
 from optimize.selective_report import outcome
@@ -29,8 +30,6 @@ from optimize.selective_search import (
     LayerCost,
     SearchState,
     next_count,
-    read_state,
-    save_state,
     spare,
     trial_key,
     worst_first,
@@ -188,7 +187,7 @@ def search(
     Raises:
         ConversionError: no layer can be quantized.
     """
-    state = read_state(state_file, key)
+    state = read_state(SearchState, state_file, key)
     layers = mixer.layers()
     if not layers:
         raise ConversionError("selective int8: the network has no layer that can be quantized")

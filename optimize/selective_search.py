@@ -8,13 +8,13 @@ was killed goes on.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from train.storage import digest_of, write_text
+from optimize.search_state import KeyedState
+from train.storage import digest_of
 
 SQNR_CEILING_DB = 200.0  # for outputs that did not change: JSON holds no infinity
 
@@ -35,26 +35,20 @@ class LayerCost(BaseModel):
     sqnr_db: float
 
 
-class SearchState(BaseModel):
+class SearchState(KeyedState):
     """How far a search is.
 
     Attributes:
-        schema_version: of this file.
-        key: digest of all that the search depends on.
         costs: of the layers ranked so far.
         float_score: the network's own, in float; ``None`` before it is known.
         scores: layers kept in float, the worst ones -> score of that variant.
         trials: digest of the names of other layers kept in float -> score of that variant.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = 1
-    key: str
     costs: tuple[LayerCost, ...] = ()
     float_score: float | None = None
-    scores: dict[int, float] = {}
-    trials: dict[str, float] = {}
+    scores: dict[int, float] = Field(default_factory=dict)
+    trials: dict[str, float] = Field(default_factory=dict)
 
     @property
     def evaluations(self) -> int:
@@ -156,21 +150,3 @@ def spare(state: SearchState, worst: Sequence[str], least: float) -> Spared:
 def trial_key(names: Sequence[str]) -> str:
     """Return what a set of layers is called in ``SearchState.trials``."""
     return digest_of(sorted(names))[:16]
-
-
-def read_state(path: Path, key: str) -> SearchState:
-    """Return where the search named ``key`` was left; its beginning if the file is of another."""
-    try:
-        found = SearchState.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError):
-        return SearchState(key=key)
-    return found if found.key == key else SearchState(key=key)
-
-
-def save_state(path: Path, state: SearchState) -> None:
-    """Write where a search is.
-
-    Raises:
-        ArtifactError: the folder cannot be written.
-    """
-    write_text(path, state.model_dump_json(indent=2) + "\n")

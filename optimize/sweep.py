@@ -23,13 +23,13 @@ from optimize.quantize import (
     require_calibration,
     with_both_extremes,
 )
+from optimize.search_state import read_state, save_state
 from optimize.sweep_search import (
     Method,
+    SweepState,
     Trial,
     best_trial,
     next_trial,
-    read_sweep,
-    save_sweep,
     worded,
 )
 from train.artifact import Artifact, Step, derive_artifact
@@ -184,7 +184,7 @@ def sweep(
         state_file: where the sweep is kept after every score, and goes on from.
         key: digest of all that the sweep depends on.
     """
-    state = read_sweep(state_file, key)
+    state = read_state(SweepState, state_file, key)
     while (wanted := next_trial(methods, sizes, state.trials)) is not None:
         method, photos = wanted
         try:
@@ -192,7 +192,7 @@ def sweep(
         except (ConversionError, RuntimeFailure) as error:
             trial = Trial(method=method, photos=photos, score=None, reason=str(error))
         state = state.model_copy(update={"trials": (*state.trials, trial)})
-        save_sweep(state_file, state)
+        save_state(state_file, state)
     return state.trials
 
 

@@ -5,12 +5,11 @@ search that was killed goes on: every score is kept as soon as it is known.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from train.storage import write_text
+from optimize.search_state import KeyedState
 
 
 class Method(NamedTuple):
@@ -45,19 +44,13 @@ class Trial(BaseModel):
     reason: str = ""
 
 
-class SweepState(BaseModel):
+class SweepState(KeyedState):
     """How far a sweep is.
 
     Attributes:
-        schema_version: of this file.
-        key: digest of all that the sweep depends on.
         trials: what was scored, in the order made.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = 1
-    key: str
     trials: tuple[Trial, ...] = ()
 
 
@@ -115,21 +108,3 @@ def sentences(step: Mapping[str, Any]) -> list[str]:
         chosen = ", chosen" if trial is best else ""
         lines.append(f"{worded(trial.method)} on {trial.photos} photos: {scored}{chosen}")
     return lines
-
-
-def read_sweep(path: Path, key: str) -> SweepState:
-    """Return where the sweep named ``key`` was left; its beginning if the file is of another."""
-    try:
-        found = SweepState.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError):
-        return SweepState(key=key)
-    return found if found.key == key else SweepState(key=key)
-
-
-def save_sweep(path: Path, state: SweepState) -> None:
-    """Write where a sweep is.
-
-    Raises:
-        ArtifactError: the folder cannot be written.
-    """
-    write_text(path, state.model_dump_json(indent=2) + "\n")

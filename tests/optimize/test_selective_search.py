@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from optimize.search_state import read_state
 from optimize.selective import SelectiveConfig, search
 from optimize.selective_report import outcome, sentences
 from optimize.selective_search import (
@@ -15,7 +16,6 @@ from optimize.selective_search import (
     best_count,
     next_count,
     powers,
-    read_state,
     spare,
     sqnr_db,
     trial_key,
@@ -177,10 +177,10 @@ def test_a_search_that_was_killed_pays_for_nothing_twice(tmp_path: Path) -> None
 def test_another_search_begins_anew_and_a_broken_file_too(tmp_path: Path) -> None:
     state = tmp_path / "s.json"
     search(FakeMixer(), PHOTOS, SelectiveConfig(), judge_y, state, "k", Silent())
-    assert read_state(state, "k").evaluations == 3
-    assert read_state(state, "other").costs == ()
+    assert read_state(SearchState, state, "k").evaluations == 3
+    assert read_state(SearchState, state, "other").costs == ()
     state.write_text('{"schema_version": 1, "key": "k", "cos')
-    assert read_state(state, "k").evaluations == 0
+    assert read_state(SearchState, state, "k").evaluations == 0
 
 
 def test_the_budget_holds_and_says_that_the_bound_was_not_met(tmp_path: Path) -> None:
