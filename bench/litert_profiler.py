@@ -1,8 +1,8 @@
 """Times of single operators on LiteRT, those inside XNNPACK included.
 
 The times are LiteRT's own, taken inside whole calls of the unchanged model: caches, fusions and
-threads are those of a real call. They come in whole microseconds, rounded down, so that a model
-of n operators seems up to n microseconds faster than it is. ``finish`` says which operator of
+threads are those of a real call. They come in whole microseconds, rounded down: what was cut off is
+half a microsecond on average, and is added to every time above 0. ``finish`` says which operator of
 the file each kernel served (``bench.litert_kernels``).
 
 Where the C library is of another version this refuses, and ``bench.litert_singles`` stands in.
@@ -30,6 +30,7 @@ from bench.record_layers import OperatorTimes
 from train.errors import RuntimeFailure
 
 _CALL = "Invoke"
+_CUT_OFF_US = 0.5  # what rounding down takes on average
 _CONVERTS = ("convert", "transpose", "quantize")  # words of what only changes a form
 
 
@@ -143,7 +144,7 @@ def profile_of(operators: Sequence[FileOperator], calls: Sequence[Call], subject
         RuntimeFailure: LiteRT ran an operator that does not stand there in the file.
     """
     events = calls[0].events
-    times = [[float(call.events[i].elapsed_us) for call in calls] for i in range(len(events))]
+    times = [[_microseconds(call.events[i]) for call in calls] for i in range(len(events))]
     owners = _owners(operators, events, subject)
     rows = [
         _row(operator, [i for i, owner in enumerate(owners) if owner == index], events, times)
@@ -173,6 +174,10 @@ def profile_of(operators: Sequence[FileOperator], calls: Sequence[Call], subject
         inserted=counted(moving_of(kernels)),
         fused=counted([row.operator for row in rows if not row.times_us]),
     )
+
+
+def _microseconds(event: Event) -> float:
+    return event.elapsed_us + _CUT_OFF_US if event.elapsed_us else 0.0
 
 
 def moving_of(kernels: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.ort_fusion import INSERTED, Node, find_sources
-from bench.ort_overhead import profiling_cost_us
+from bench.ort_overhead import ProfilingCost, profiling_cost
 from bench.ort_session import KERNEL, open_session, split_calls
 from bench.profile import Profile, counted
 from bench.record_layers import OperatorTimes
@@ -70,8 +70,8 @@ class OnnxProfiler:
         calls = split_calls(events, self._timed, str(self._path))
         file_nodes, optimized = read_nodes(self._path), read_nodes(self._optimized)
         self._scratch.cleanup()
-        cost_us = profiling_cost_us(threads=self._threads)
-        return profile_of(calls, file_nodes, optimized, profiling_us=cost_us)
+        cost = profiling_cost(threads=self._threads)
+        return profile_of(calls, file_nodes, optimized, profiling=cost)
 
 
 def read_nodes(model: Path) -> tuple[Node, ...]:
@@ -96,7 +96,7 @@ def profile_of(
     file_nodes: Sequence[Node],
     optimized: Sequence[Node],
     *,
-    profiling_us: float = 0.0,
+    profiling: ProfilingCost | None = None,
 ) -> Profile:
     """Return the times of each node, with what it was made from.
 
@@ -104,8 +104,9 @@ def profile_of(
         calls: equal calls, from ``split_calls``.
         file_nodes: of the file, in topological order.
         optimized: of the optimized graph, in topological order.
-        profiling_us: what profiling adds to the time of every node.
+        profiling: what profiling adds to the time of a node; nothing if ``None``.
     """
+    profiling = profiling or ProfilingCost()
     events = calls[0][1]
     names = [event["name"].removesuffix(KERNEL) for event in events]
     place = {name: position for position, name in enumerate(names)}
@@ -125,7 +126,7 @@ def profile_of(
                 kernels=(kind,),
                 sources=_leading(sources.get(name, ()), kinds),
                 inserted=kind in INSERTED and name not in kinds,
-                profiling_us=profiling_us,
+                profiling_us=profiling.of(_tensors(event)),
                 times_us=tuple(float(inside[position]["dur"]) for _, inside in calls),
             )
         )
@@ -136,6 +137,12 @@ def profile_of(
         inserted=counted([row.operator for row in rows if row.operator in INSERTED]),
         fused=counted(_fused(kinds, rows, sources)),
     )
+
+
+def _tensors(event: dict[str, Any]) -> int:
+    """Return how many inputs and outputs of a node the profile lists."""
+    args = event["args"]
+    return len(args.get("input_type_shape", ())) + len(args.get("output_type_shape", ()))
 
 
 def _leading(names: Sequence[str], kinds: dict[str, str]) -> tuple[str, ...]:

@@ -1,9 +1,11 @@
 """Parity of a variant with its Keras parent, as a record."""
 
+import numpy as np
+
 from bench.record import ParityRecord
 from bench.subject import subject_of
 from deploy.loaded import Probabilities
-from deploy.parity import check_parity
+from deploy.parity import FLOAT_BOUNDS, check_parity
 from train.artifact import Artifact
 from train.keras_file import load_keras
 from train.pixels import Pixels
@@ -46,4 +48,37 @@ def parity_record(
         tolerance=found.tolerance,
         min_agreement=found.min_agreement,
         passed=found.passed,
+    )
+
+
+def features_record(
+    variant: Artifact,
+    expected: Probabilities,
+    found: Probabilities,
+    *,
+    runtime: str,
+    environment: str,
+) -> ParityRecord:
+    """Compare what the head is fed in ``variant``, in float, with its Keras parent's.
+
+    Args:
+        variant: a ``.tflite`` or ``.onnx`` artifact.
+        expected: ``(photo, features)`` of the parent.
+        found: ``(photo, features)`` of the variant without its head.
+        runtime: name and version of what gave them.
+        environment: digest of the machine.
+    """
+    difference = float(np.abs(found - expected).max() / np.abs(expected).max())
+    agreement = float((found.argmax(1) == expected.argmax(1)).mean())
+    bounds = FLOAT_BOUNDS
+    return ParityRecord(
+        **subject_of(variant.manifest, environment),
+        compared="features",
+        runtime=runtime,
+        images=len(expected),
+        max_difference=difference,
+        argmax_agreement=agreement,
+        tolerance=bounds.max_difference,
+        min_agreement=bounds.min_agreement,
+        passed=difference <= bounds.max_difference and agreement >= bounds.min_agreement,
     )

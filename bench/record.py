@@ -148,18 +148,22 @@ class LatencyRecord(MeasurementRecord):
 
 
 class ParityRecord(MeasurementRecord):
-    """How far a variant's probabilities lie from its Keras parent's on real photos.
+    """How far a variant's outputs lie from its Keras parent's on real photos.
 
     Attributes:
+        compared: the ``probabilities``, or the ``features`` that its head is fed.
         images: photos compared.
-        max_difference: greatest difference of one probability, in [0, 1].
-        argmax_agreement: share of photos with the same top class, in [0, 1].
+        max_difference: greatest difference of one probability, in [0, 1]; of one feature, as a
+            share of the largest.
+        argmax_agreement: share of photos with the same top class, in [0, 1]; of features, with the
+            same largest one.
         tolerance: bound on ``max_difference``; 1 bounds nothing.
         min_agreement: bound on ``argmax_agreement``; 0 bounds nothing.
         passed: whether both bounds hold.
     """
 
     kind: Literal["parity"] = "parity"
+    compared: Literal["probabilities", "features"] = "probabilities"
     runtime: str
     images: int
     max_difference: float

@@ -103,18 +103,19 @@ def parity_table(records: Sequence[Record]) -> Table:
     return Table(
         caption="Each variant against its Keras parent, on the same photos",
         headers=(
-            "variant", "runtime", "split", "verdict", "photos", "largest difference",
+            "variant", "runtime", "split", "compared", "verdict", "photos", "largest difference",
             "at most", "same class", "at least",
         ),
         rows=tuple(
             (
-                one.variant, one.runtime, one.split_method, "passed" if one.passed else "FAILED",
+                one.variant, one.runtime, one.split_method, one.compared,
+                "passed" if one.passed else "FAILED",
                 as_count(one.images), f"{one.max_difference:.2g}", f"{one.tolerance:.2g}",
                 f"{100 * one.argmax_agreement:.1f} %", f"{100 * one.min_agreement:.0f} %",
             )
             for one in of_kind(records, ParityRecord)
         ),
-        words=4,
+        words=5,
     )  # fmt: skip
 
 

@@ -57,6 +57,43 @@ def to_int8_onnx(
     return converted(quantize, "float .onnx to int8 .onnx")
 
 
+def to_partly_int8_onnx(
+    proto: Any, calibration: Pixels, *, kinds: Collection[str], reduce_range: bool
+) -> tuple[Any, tuple[str, ...]]:
+    """Return a float ONNX graph with the operators of some kinds as QDQ, the rest as it is.
+
+    Args:
+        proto: an ``onnx.ModelProto`` with the one input ``pixels``.
+        calibration: ``(photo, height, width, 3)`` uint8; ranges are the least and the greatest met.
+        kinds: of operators, such as ``Conv``.
+        reduce_range: use 7 bits of the weights.
+
+    Returns:
+        The graph, and the names of what was quantized: none where it holds none of the kinds,
+        and then it is the one given.
+
+    Raises:
+        ConversionError: ONNX Runtime refuses the graph.
+    """
+
+    def quantize() -> tuple[Any, tuple[str, ...]]:
+        import onnx
+
+        with tempfile.TemporaryDirectory() as scratch:
+            prepared = prepare_onnx(proto, Path(scratch))
+            nodes = onnx.load(prepared).graph.node
+            names = tuple(node.name for node in nodes if node.op_type in kinds)
+            if not names:
+                return proto, ()
+            settings = static_settings(
+                activations="uint8", reduce_range=reduce_range, method="min-max", percentile=100.0
+            )
+            return quantize_prepared(prepared, calibration, settings, only=names), names
+
+    found: tuple[Any, tuple[str, ...]] = converted(quantize, "float .onnx to mixed int8 .onnx")
+    return found
+
+
 def prepare_onnx(proto: Any, folder: Path) -> Path:
     """Write a float graph as ONNX Runtime wants it before quantization; returns the file."""
     import onnx

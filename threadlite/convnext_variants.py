@@ -6,20 +6,22 @@ answers of two forms of one network can be compared; what they are worth cannot.
 
 import tempfile
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deploy.loaded import Probabilities
+from deploy.runtime import open_runtime
 from optimize.convert import export_float, load_keras, write_tflite
 from optimize.converter_defaults import DEFAULT_PRECISIONS, default_tflite
-from optimize.rewrite import Applied
 from optimize.rewrite_runtime import (
+    CALIBRATED,
     INT8,
     RUNTIME_REWRITES,
-    Built,
-    FileRewrite,
     build_file,
+    rewrite_file,
     write_rewritten,
 )
 from train.artifact import Artifact, DatasetReference, Step, derive_artifact, write_artifact
@@ -29,6 +31,7 @@ from train.keras_file import save_keras
 from train.networks import NETWORKS
 from train.pixels import PixelContract, Pixels
 from train.splits import Split
+from train.trunk import cut
 from train.variant import Variant
 from train.weights import load_weights
 
@@ -136,11 +139,13 @@ def twin_variants(
         yield derive_artifact(folder / str(variant), parent, fill=fill, variant=variant, step=step)
 
 
-def our_variants(parent: Artifact, folder: Path) -> Iterator[Artifact]:
-    """Yield the plain export, the rewritten one and that in 8 bits, for each runtime.
+def our_variants(parent: Artifact, calibration: Pixels, folder: Path) -> Iterator[Artifact]:
+    """Yield the plain export, the rewritten one and those in 8 bits, for each runtime.
 
     Args:
         parent: a ConvNeXt-Tiny as a Keras artifact.
+        calibration: ``(picture, height, width, 3)`` uint8, for ranges that are not found anew at
+            every call.
         folder: where the artifacts go.
     """
     model = load_keras(parent)
@@ -149,11 +154,33 @@ def our_variants(parent: Artifact, folder: Path) -> Iterator[Artifact]:
         yield export_float(parent, rewrites.format, folder / f"plain-{runtime}")
         built = build_file(model, runtime, names)
         yield write_rewritten(parent, runtime, built, folder / f"rewritten-{runtime}", {})
-        mixed = _in_integers(built, rewrites.file[INT8])
-        yield write_rewritten(parent, runtime, mixed, folder / f"mixed-{runtime}", {})
+        for name in (INT8, CALIBRATED):
+            if name in rewrites.file:
+                integers = rewrite_file(deepcopy(built), runtime, name, pictures=calibration)
+                yield write_rewritten(parent, runtime, integers, folder / f"{name}-{runtime}", {})
 
 
-def _in_integers(built: Built, products: FileRewrite) -> Built:
-    """Return a file with its products in 8 bits, without converting its network again."""
-    content, where = products.apply(built.content)
-    return Built(content, (*built.applied, Applied(rewrite=INT8, layers=where)))
+def features_of(
+    model: Any, runtime: str, pictures: Pixels, folder: Path
+) -> tuple[str, Probabilities]:
+    """Return a runtime's name and the features that the rewritten network gives there.
+
+    Args:
+        model: a ConvNeXt-Tiny of Keras with its head.
+        runtime: a key of ``PAYING``.
+        pictures: ``(picture, height, width, 3)`` uint8.
+        folder: where the file is written.
+
+    Returns:
+        The name with the version, and ``(picture, features)`` float32.
+
+    Raises:
+        ConversionError: the network cannot be rewritten or converted.
+        RuntimeFailure: the runtime refuses the file.
+    """
+    backbone, _ = cut(model, "features")
+    content = build_file(backbone, runtime, PAYING[runtime]).content
+    path = folder / f"features.{RUNTIME_REWRITES[runtime].format}"
+    path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
+    with open_runtime(path, runtime) as opened:
+        return opened.name, opened.predict(pictures)

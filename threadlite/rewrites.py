@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 THREADS = (2, 1)  # of the runtimes; the layers are profiled with the first
 CALIBRATION = 4  # pictures for full integers: of weights that learned nothing, only time counts
+CALIBRATION_OF_TRAINED = 64
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -88,7 +89,6 @@ def measure_rewrites(arguments: argparse.Namespace, display: Any) -> "list[Recor
     import tempfile
 
     from bench.environment import describe_environment
-    from threadlite.convnext_variants import our_variants
     from train.artifact import open_artifact
 
     environment = describe_environment()
@@ -99,7 +99,7 @@ def measure_rewrites(arguments: argparse.Namespace, display: Any) -> "list[Recor
         records += course.untrained(folder)
         if arguments.trained is not None:
             trained = open_artifact(arguments.trained)
-            records += course.trained(trained, [*our_variants(trained, folder / "trained")])
+            records += course.trained(trained, folder / "trained")
     return records
 
 
@@ -131,7 +131,7 @@ def _make_untrained(
     calibration = load_pixels(photos, parent.manifest.pixels)
     variants = [*twin_variants(twin, parent, calibration, folder)]
     display.say("ConvNeXt-Tiny of ours, rewritten")
-    return parent, [*variants, *our_variants(parent, folder)], dataset
+    return parent, [*variants, *our_variants(parent, calibration, folder)], dataset
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,7 @@ class Course:
         yield from self._costs(parent, variants)
         photos = select(dataset.photos, parent.split().validation[: self.arguments.photos])
         yield from self._parities(parent, variants, photos)
+        yield from self._features(parent, variants, photos, folder)
         yield from self._latencies(variants, photos[0].path)
         profiled = [variant for variant in variants if variant.manifest.variant in PROFILED]
         self.display.begin("timing operators", len(profiled))
@@ -176,21 +177,31 @@ class Course:
                     environment=self.environment.environment,
                 )
 
-    def trained(self, parent: "Artifact", variants: "Sequence[Artifact]") -> "Iterator[Record]":
-        """Yield cost, parity, times and the answers to the test photos."""
+    def trained(self, parent: "Artifact", folder: Path) -> "Iterator[Record]":
+        """Yield cost, parity, times and the answers to the test photos.
+
+        Args:
+            parent: the trained network.
+            folder: where the variants are made.
+        """
         from bench.accuracy import measure_accuracy
         from bench.training import training_record
         from deploy.runtime import runtime_for
         from threadlite.commands import reopen_dataset
+        from threadlite.convnext_variants import our_variants
         from train.pixels import load_pixels
         from train.refit import unseen_or_train
         from train.splits import select
 
         photos = reopen_dataset(parent, self.arguments, self.display).photos
+        trained_on = select(photos, parent.split().train[:CALIBRATION_OF_TRAINED])
+        calibration = load_pixels(trained_on, parent.manifest.pixels)
+        variants = [*our_variants(parent, calibration, folder)]
         yield training_record(parent, environment=self.environment.environment)
         yield from self._costs(parent, variants)
         compared = select(photos, unseen_or_train(parent.split())[: self.arguments.photos])
         yield from self._parities(parent, variants, compared)
+        yield from self._features(parent, variants, compared, folder)
         yield from self._latencies(variants, compared[0].path)
         judged = select(photos, parent.split().test)
         pixels = load_pixels(judged, parent.manifest.pixels)
@@ -241,6 +252,37 @@ class Course:
                 threads=THREADS[0],
                 expected=expected,
             )
+
+    def _features(
+        self,
+        parent: "Artifact",
+        variants: "Sequence[Artifact]",
+        photos: "Sequence[Photo]",
+        folder: Path,
+    ) -> "Iterator[Record]":
+        """Yield how far the features of the rewritten float files lie from the network's."""
+        from bench.parity import features_record
+        from optimize.rewrite_artifact import TECHNIQUE_WORD
+        from threadlite.convnext_variants import features_of
+        from train.keras_file import load_keras
+        from train.pixels import load_pixels
+        from train.predict import predict
+        from train.trunk import cut
+
+        model, pixels = load_keras(parent.payload), load_pixels(photos, parent.manifest.pixels)
+        expected = predict(cut(model, "features")[0], pixels)
+        for variant, runtime in self._on_runtimes(variants):
+            name = variant.manifest.name
+            if name.precision == "float" and TECHNIQUE_WORD in name.techniques:
+                self.display.say(f"features of {name}")
+                ran_on, found = features_of(model, runtime, pixels, folder)
+                yield features_record(
+                    variant,
+                    expected,
+                    found,
+                    runtime=ran_on,
+                    environment=self.environment.environment,
+                )
 
     def _latencies(self, variants: "Sequence[Artifact]", picture: Path) -> "Iterator[Record]":
         """Time all variants in turns, whatever runtime they are for."""

@@ -25,6 +25,7 @@ DEFAULTS = tuple(f"{TWIN}.{precision}.tflite" for precision in DEFAULT_PRECISION
 PLAIN_ONNX = f"{UNTRAINED}.float.onnx"
 FAST_LITERT = f"{UNTRAINED}.rewritten.mixed.int8-dynamic.tflite"
 FAST_ONNX = f"{UNTRAINED}.rewritten.mixed.int8-dynamic.onnx"
+CALIBRATED_ONNX = f"{UNTRAINED}.rewritten.mixed.int8.onnx"
 PROFILED = (DEFAULTS[0], DEFAULTS[-1], FAST_LITERT, PLAIN_ONNX, FAST_ONNX)
 
 
@@ -168,8 +169,20 @@ def _product_lines(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _answer_lines(records: Sequence[Record]) -> Iterator[str]:
-    """Yield how far each variant's answers lie from its Keras network's."""
-    rows = [
+    """Yield how far each variant's answers and features lie from its Keras network's."""
+    found = of_kind(records, ParityRecord)
+    headers = ("variant", "runtime", "photos", "largest difference", "same best class")
+    yield from _table(headers, _parity_rows(found, "probabilities"), words=2)
+    if features := _parity_rows(found, "features"):
+        headers = (
+            "features of", "runtime", "photos", "largest difference / largest feature",
+            "same largest feature",
+        )  # fmt: skip
+        yield from _table(headers, features, words=2)
+
+
+def _parity_rows(records: Sequence[ParityRecord], compared: str) -> list[tuple[str, ...]]:
+    return [
         (
             f"`{one.variant}`",
             one.runtime,
@@ -177,10 +190,9 @@ def _answer_lines(records: Sequence[Record]) -> Iterator[str]:
             f"{one.max_difference:.1e}",
             f"{one.argmax_agreement:.1%}",
         )
-        for one in of_kind(records, ParityRecord)
+        for one in records
+        if one.compared == compared
     ]
-    headers = ("variant", "runtime", "photos", "largest difference", "same best class")
-    yield from _table(headers, rows, words=2)
 
 
 def _trained_lines(records: Sequence[Record]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from bench.race import race_files
 from bench.record_layers import OperatorTimes
 from deploy.parity import Parity, check_parity, require_parity
 from optimize.convert import load_keras
+from optimize.quantize import choose_calibration
 from optimize.rewrite_artifact import compared_pictures
 from optimize.rewrite_runtime import RUNTIME_REWRITES, Built, build_file, write_rewritten
 from optimize.rewrite_search import Searched, Trial, rewrites_that_pay
@@ -23,10 +24,12 @@ from optimize.techniques import checked_config
 from threadlite.commands import reopen_dataset
 from threadlite.options import parse_settings
 from train.artifact import Artifact, open_artifact
+from train.dataset import Dataset
 from train.errors import ConfigError, ConversionError, UsageError
-from train.pixels import Pixels
+from train.pixels import Pixels, load_pixels
 from train.predict import predict
 from train.progress import Progress
+from train.splits import select
 from train.storage import plain_write_errors
 
 RUNTIME_WORDS = {"litert": "litert", "ort": "onnxruntime"}
@@ -44,7 +47,8 @@ class RaceConfig:
         least_gain: share of the time that a rewrite must save to be kept, in [0, 1).
         rounds: turns of each file in a race, five timed calls each, at least 1.
         threads: of the runtime, at least 1.
-        photos: how many photos the answers are compared on, at least 1.
+        photos: how many photos the answers are compared on, and how many training photos a rewrite
+            that calibrates finds its ranges on, at least 1.
     """
 
     rewrites: str = ALL
@@ -85,6 +89,7 @@ class RaceTrack:
     runtime: str
     config: RaceConfig
     picture: Pixels
+    calibration: Pixels | None
     scratch: Path
     progress: Progress
     _files: list[tuple[Built, Path]] = field(default_factory=list)
@@ -92,7 +97,7 @@ class RaceTrack:
     def build(self, names: tuple[str, ...]) -> Built:
         """Return the file with these rewrites."""
         self.progress.say(f"converting with {', '.join(names) or 'no rewrite'}")
-        built = build_file(self.model, self.runtime, names)
+        built = build_file(self.model, self.runtime, names, pictures=self.calibration)
         kind = RUNTIME_REWRITES[self.runtime].format
         path = self.scratch / f"{len(self._files)}.{kind}"
         content = built.content
@@ -154,6 +159,7 @@ def rewrite_for_runtime(arguments: Namespace, progress: Any) -> list[str]:
             runtime=runtime,
             config=config,
             picture=pictures[0],
+            calibration=_calibration(parent, dataset, config, runtime),
             scratch=Path(scratch),
             progress=progress,
         )
@@ -168,6 +174,18 @@ def rewrite_for_runtime(arguments: Namespace, progress: Any) -> list[str]:
         f" {parity.argmax_agreement:.1%}, probabilities within {parity.max_difference:.2g}",
         f"{made.manifest.variant} in {made.folder}",
     ]
+
+
+def _calibration(
+    parent: Artifact, dataset: Dataset, config: RaceConfig, runtime: str
+) -> Pixels | None:
+    """Return training photos to calibrate on; ``None`` where no rewrite that is tried does so."""
+    names = config.names(runtime)
+    files = RUNTIME_REWRITES[runtime].file
+    if not any(files[name].calibrated for name in names if name in files):
+        return None
+    chosen = choose_calibration(parent.split().train, config)
+    return load_pixels(select(dataset.photos, chosen), parent.manifest.pixels)
 
 
 def _bought_lines(track: RaceTrack, rewritten: Built) -> list[str]:

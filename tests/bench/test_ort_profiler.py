@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench.ort_fusion import Node, find_sources
-from bench.ort_overhead import cost_of
+from bench.ort_overhead import ProfilingCost, cost_of, line_through
 from bench.ort_profiler import profile_of
 from bench.ort_session import split_calls
 from train.errors import RuntimeFailure
@@ -71,7 +71,9 @@ def run(start: int, total: int, durations: tuple[int, int, int, int]) -> list[di
     events = [event("Session", "model_run", start, total)]
     for number, (one, duration) in enumerate(zip(BLOCKED, durations, strict=True)):
         name, begin = f"{one.name}_kernel_time", start + 1 + sum(durations[:number])
-        extra = {"op_name": one.kind, "node_index": str(number), "provider": "CPU"}
+        extra: dict[str, Any] = {"op_name": one.kind, "node_index": str(number), "provider": "CPU"}
+        extra["input_type_shape"] = [{"float": [1, 16]}]
+        extra["output_type_shape"] = [{"float": [1, 16]}]
         events.append(event("Node", name, begin, duration, **extra))
     return events
 
@@ -84,7 +86,7 @@ def test_nodes_of_timed_calls_alone_count() -> None:
         *run(300, 50, (11, 22, 6, 3)),
     ]
     calls = split_calls(events, [False, True, True], "m")
-    found = profile_of(calls, FILE, BLOCKED, profiling_us=2.0)
+    found = profile_of(calls, FILE, BLOCKED, profiling=ProfilingCost(node_us=1.0, tensor_us=0.5))
     assert found.calls_us == (40.0, 50.0)
     assert [one.times_us for one in found.operators] == [
         *((10.0, 11.0), (20.0, 22.0), (5.0, 6.0), (2.0, 3.0))
@@ -118,3 +120,11 @@ def test_what_profiling_adds_to_a_node() -> None:
     profiled = [[3.0, 3.0, 2.0, 4.0], [9.0, 9.0, 9.0, 9.0], [2.0, 2.0, 2.0, 2.0]]
     assert cost_of(profiled, [2.0, 2.0, 90.0]) == pytest.approx(3.0 - 2.0 / 4)
     assert cost_of([[1.0, 1.0]], [4.0]) == 0.0
+
+
+def test_what_profiling_adds_grows_with_the_tensors_that_it_lists() -> None:
+    cost = line_through([(2, 3.0), (10, 7.0)])
+    assert (cost.node_us, cost.tensor_us) == (2.0, 0.5)
+    assert [cost.of(tensors) for tensors in (2, 9, 10)] == [3.0, 6.5, 7.0]
+    assert line_through([(2, 3.0), (10, 1.0)]).tensor_us == 0.0  # chance alone
+    assert ProfilingCost(node_us=-1.0, tensor_us=0.1).of(2) == 0.0

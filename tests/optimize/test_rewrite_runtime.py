@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from deploy.runtime import open_runtime
@@ -11,6 +12,7 @@ from optimize.convert import load_keras
 from optimize.rewrite import REWRITES
 from optimize.rewrite_dense import convolution_to_dense
 from optimize.rewrite_runtime import (
+    CALIBRATED,
     INT8,
     RUNTIME_REWRITES,
     Built,
@@ -31,7 +33,8 @@ def convnext(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 def files_of(convnext: Artifact, runtime: str, folder: Path, *, products: bool) -> Artifact:
     rewrites = RUNTIME_REWRITES[runtime]
-    names = tuple(name for name in rewrites.names if products or name in rewrites.exact)
+    wanted = {*rewrites.exact, INT8} if products else rewrites.exact
+    names = tuple(name for name in rewrites.names if name in wanted)
     if not products:
         assert INT8 not in names
     built = build_file(load_keras(convnext), runtime, names)
@@ -73,6 +76,30 @@ def test_products_in_8_bits_are_one_more_rewrite(
     was = np.asarray(load_keras(convnext)(fed.astype(np.float32)))
     # Weights and activations of 8 bits: a few hundredths at most, and more than float rounding.
     assert 1e-4 < np.abs(now - was).max() < 0.1
+
+
+def test_what_is_calibrated_is_one_more_rewrite_of_onnx(convnext: Artifact, tmp_path: Path) -> None:
+    names = (*RUNTIME_REWRITES["onnxruntime"].exact, CALIBRATED)
+    model = load_keras(convnext)
+    built = build_file(model, "onnxruntime", names, pictures=pictures(8, seed=3))
+    made = write_rewritten(convnext, "onnxruntime", built, tmp_path / "made", {})
+    assert made.manifest.variant == "tiny.rewritten.mixed.int8.onnx"
+    kinds_now = [node.op_type for node in onnx.load(made.payload).graph.node]
+    assert "QuantizeLinear" in kinds_now and "MatMulInteger" not in kinds_now
+    assert "LayerNormalization" in kinds_now  # it stays in float
+    fed = pictures(8, seed=4)
+    with open_runtime(made.payload, "onnxruntime", threads=1) as opened:
+        now = opened.predict(fed)
+    was = np.asarray(model(fed.astype(np.float32)))
+    assert 1e-4 < np.abs(now - was).max() < 0.1
+    both = build_file(model, "onnxruntime", (*names, INT8), pictures=pictures(8, seed=3))
+    kinds_now = [node.op_type for node in both.content.graph.node]
+    assert "MatMulInteger" in kinds_now and "QuantizeLinear" in kinds_now
+
+
+def test_what_calibrates_wants_pictures(convnext: Artifact) -> None:
+    with pytest.raises(ConfigError, match=r"'int8-calibrated' calibrates on pictures, and none"):
+        build_file(load_keras(convnext), "onnxruntime", [CALIBRATED])
 
 
 def test_a_pointwise_convolution_is_a_dense_layer() -> None:

@@ -34,6 +34,7 @@ from threadlite import convnext_variants
 from threadlite.cli import main
 from threadlite.convnext_variants import PAYING
 from threadlite.rewrites_page import (
+    CALIBRATED_ONNX,
     DEFAULTS,
     FAST_LITERT,
     FAST_ONNX,
@@ -110,6 +111,12 @@ def test_the_page_holds_each_variant_against_the_defaults() -> None:
     assert "take 60 % of the fast variant's time, at 83 % of the speed" in said
     assert "The last maps see 883 x 883 pixels" in said
     assert f"| `{FAST_ONNX}` | onnxruntime 1 | 3 | 1.0e-06 | 100.0% |" in lines
+    assert not any("largest feature" in line for line in lines)
+    features = of_kind(records(), ParityRecord)[0].model_copy(
+        update={"compared": "features", "max_difference": 3e-7}
+    )
+    lines = page_lines([*records(), features])
+    assert f"| `{DEFAULTS[0]}` | litert 2 | 3 | 3.0e-07 | 100.0% |" in lines
 
 
 @pytest.fixture(scope="module")
@@ -191,14 +198,17 @@ def test_a_run_measures_every_variant_and_writes_its_report(
     assert warnings == []
     names = {*DEFAULTS, FAST_LITERT, PLAIN_ONNX, FAST_ONNX}
     names |= {name.replace("mixed.int8-dynamic", "float") for name in (FAST_LITERT, FAST_ONNX)}
-    names.add("convnext-tiny-untrained.float.tflite")
+    names |= {"convnext-tiny-untrained.float.tflite", CALIBRATED_ONNX}
     failed = [one.reason for one in of_kind(found, FailureRecord)]
     assert failed == []
     timed = [(one.variant, one.threads) for one in of_kind(found, LatencyRecord)]
     assert sorted(timed) == sorted((name, threads) for name in names for threads in (1, 2))
     assert {one.variant for one in of_kind(found, LayerTimesRecord)} == set(PROFILED)
-    agreed = {one.variant: one for one in of_kind(found, ParityRecord)}
-    assert all(one.passed for one in agreed.values()) and set(agreed) == names
+    parities = of_kind(found, ParityRecord)
+    agreed = {one.variant: one for one in parities if one.compared == "probabilities"}
+    assert all(one.passed for one in parities) and set(agreed) == names
+    features = [one.runtime.split()[0] for one in parities if one.compared == "features"]
+    assert features == ["litert", "onnxruntime"]
     assert len(of_kind(found, PeakRecord)) == 4
     assert page_lines(found)
     assert (tmp_path / "run" / "report" / "report.md").is_file()
