@@ -10,7 +10,7 @@ Source: Beyer et al. 2022, arXiv:2106.05237 (consistent teaching).
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from optimize.distill_losses import distillation_loss, similarity_loss, unit_row
 from optimize.teacher import Taught, answers_of, mean_of
 from train.artifact import HISTORY_NAME, Artifact
 from train.backend import keras
+from train.dataset import unlabelled_apart_from
 from train.errors import ConfigError
-from train.feeds import Indices, MapsFeed, Rows
+from train.feeds import UNLABELLED, Indices, MapsFeed, Rows
 from train.fit import Lesson, train_approach
 from train.fitting import Begin, Begun
 from train.loop import Trainer
@@ -42,12 +43,16 @@ class DistillConfig:
         share: of the teacher in the loss, in (0, 1]; the labels have the rest.
         views: of each photo, the photo itself among them, that the teacher answers to.
         feature_weight: of the loss on pooled features; 0 compares none.
+        unlabelled: whether the dataset's photos without a label are learned from too, by what the
+            teacher says of them alone; those that repeat a photo that the student is judged on,
+            exactly or nearly, are left out.
     """
 
     temperature: float = 2.0
     share: float = 0.7
     views: int = 8
     feature_weight: float = 0.0
+    unlabelled: bool = False
 
     def __post_init__(self) -> None:
         if not self.temperature >= 1.0:
@@ -89,11 +94,17 @@ def distill(
     """
     told = progress or Silent()
     require_teachers(training, teachers, refit=refit)
+    if config.unlabelled:
+        training = with_unlabelled(training, refit=refit)
+        told.say(
+            f"{training.name}: {len(training.unlabelled)} photos without a label are shown too"
+        )
     scores: list[float] = []
     lesson = Lesson(
         technique="distill",
         config={
             **asdict(config),
+            "unlabelled_photos": len(training.unlabelled),
             "teachers": [f"{t.manifest.variant} {t.manifest.payload_sha256}" for t in teachers],
         },
         begin=_begin_under(teachers, config, scores),
@@ -143,6 +154,24 @@ def require_teachers(training: Training, teachers: Sequence[Artifact], *, refit:
             )
 
 
+def with_unlabelled(training: Training, *, refit: bool) -> Training:
+    """Return the training with the unlabelled photos that repeat none that it is judged on.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    split, dataset = training.split, training.dataset
+    judged = (*split.test, *(() if refit else split.validation))
+    photos = unlabelled_apart_from(dataset, judged)
+    if not photos:
+        raise ConfigError(
+            f"{dataset.name} has no photo without a label that a student could learn from"
+            f" ({len(dataset.unlabelled)} repeat photos that it is judged on); set unlabelled ="
+            " false, or put pictures that no row names into its folder"
+        )
+    return replace(training, unlabelled=photos)
+
+
 def doubt(student: Artifact, teacher_f1: float | None) -> str:
     """Return a warning where the validation F1 of who taught is not above the student's."""
     own = best_validation_f1(student)
@@ -171,6 +200,8 @@ def _begin_under(teachers: Sequence[Artifact], config: DistillConfig, scores: li
     """Return what makes the trainer; the teachers' validation F1 is put into ``scores``."""
 
     def begin(training: Training, model: Any, rows: Rows, progress: Progress) -> Begun:
+        further = np.flatnonzero(rows.truths == UNLABELLED)
+        rows = replace(rows, train=np.concatenate([rows.train, further]))
         taught = [
             answers_of(
                 teacher,

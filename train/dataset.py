@@ -21,7 +21,7 @@ class Photo:
     Attributes:
         photo_id: unique name within the dataset, never a path of this machine.
         path: the file.
-        label: its class.
+        label: its class; empty where none is known.
         sender: who sent it; photos of one sender stay on one side of a grouped split. Where the
             source knows no senders, the photo's own id.
         sha256: digest of the file's bytes.
@@ -63,7 +63,7 @@ class Dataset:
         labels: the classes, sorted; their order is the order of a network's outputs.
         fingerprint: SHA-256 over every photo's id, digest, label and sender.
         dirt: what was found wrong.
-        unlabelled: readable files that no row names.
+        unlabelled: readable files that no row names, under their names within the source.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Dataset:
     labels: tuple[str, ...]
     fingerprint: str
     dirt: Dirt
-    unlabelled: tuple[Path, ...] = ()
+    unlabelled: tuple[Photo, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +103,23 @@ def fingerprint_of(photos: Sequence[Photo]) -> str:
     return digest_of(
         sorted([photo.photo_id, photo.sha256, photo.label, photo.sender] for photo in photos)
     )
+
+
+def unlabelled_apart_from(dataset: Dataset, photo_ids: Collection[str]) -> tuple[Photo, ...]:
+    """Return the unlabelled photos that repeat none of some others, exactly or nearly.
+
+    Args:
+        dataset: with what was found of duplicates when it was opened.
+        photo_ids: such as those that a network is judged on.
+    """
+    wanted = set(photo_ids)
+    alike = {
+        name
+        for group in (*dataset.dirt.exact_duplicates, *dataset.dirt.near_duplicates)
+        if wanted.intersection(group)
+        for name in group
+    }
+    return tuple(photo for photo in dataset.unlabelled if photo.photo_id not in alike)
 
 
 def restrict(dataset: Dataset, classes: str) -> Dataset:

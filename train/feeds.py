@@ -20,6 +20,7 @@ from train.pixels import Pixels
 from train.sampling import epoch_order
 from train.trunk import StoredMaps
 
+UNLABELLED = -1  # in place of a class
 Indices = npt.NDArray[np.int64]
 
 
@@ -30,7 +31,7 @@ class Rows:
     Attributes:
         train: indices of the training photos.
         validation: indices of the validation photos; may be empty.
-        truths: class index of every photo of the dataset.
+        truths: class index of every photo of the dataset; ``UNLABELLED`` where none is known.
         classes: number of classes.
     """
 
@@ -147,7 +148,9 @@ class MapsFeed:
     def targets_of(self, photos: Indices, views: Indices) -> npt.NDArray[np.float32]:
         """Return what is learned from one view of each photo, ``(photo, targets)``."""
         del views  # a feed of another kind tells views of one photo apart
-        return np.eye(self.rows.classes, dtype=np.float32)[self.rows.truths[photos]]
+        classes = self.rows.classes
+        hot = np.eye(classes + 1, dtype=np.float32)[self.rows.truths[photos]]
+        return hot[:, :classes]  # of an unlabelled photo the last row, and nothing of it
 
     def batches(self, epoch: int) -> Any:
         """Return the epoch's batches, as a ``tf.data.Dataset``."""

@@ -19,7 +19,7 @@ from train.approaches import Recipe
 from train.backend import keras, tensorflow
 from train.checkpoint import EpochLog, read_log, remove_stale, write_log
 from train.errors import ConfigError
-from train.feeds import Feed, Indices
+from train.feeds import UNLABELLED, Feed, Indices
 from train.metrics import weighted_f1
 from train.networks.blocks import HEAD_LAYER
 from train.optimizers import make_optimizer
@@ -67,7 +67,8 @@ class Trainer:
         rows = self.feed.rows
         if not self.recipe.class_weights:
             return np.ones(rows.classes)
-        counts = np.bincount(rows.of_train(), minlength=rows.classes)
+        known = [truth for truth in rows.of_train() if truth != UNLABELLED]
+        counts = np.bincount(known, minlength=rows.classes)
         weights = 1.0 / np.sqrt(np.maximum(counts, 1))
         return weights * counts.sum() / (weights * counts).sum()
 

@@ -75,7 +75,9 @@ def open_dataset(
         fingerprint=fingerprint_of(kept),
         dirt=_dirt(listing, kept, facts, left_out),
         unlabelled=tuple(
-            path for _, path in sorted(listing.leftover.items()) if not facts[path].problem
+            Photo(photo_id=name, path=path, label="", sender=name, sha256=facts[path].sha256)
+            for name, path in sorted(listing.leftover.items())
+            if not facts[path].problem
         ),
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 from train.approaches import Approach, Recipe
 from train.dataset import Dataset, Photo
 from train.errors import ConfigError, DataError
-from train.feeds import Rows
+from train.feeds import UNLABELLED, Rows
 from train.pixels import PixelContract
 from train.seeds import SEED_LIMIT
 from train.splits import Split
@@ -31,6 +31,8 @@ class Training:
             validation photos the last epoch is kept, not the best.
         seed: of order, views, dropout and random weights.
         weights: ``auto``, ``none`` or a file.
+        unlabelled: further photos, which a teacher's student learns from: the rows behind those of
+            the dataset, with ``UNLABELLED`` for a class.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Training:
     split: Split
     seed: int = 0
     weights: str = "auto"
+    unlabelled: tuple[Photo, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < SEED_LIMIT:
@@ -47,6 +50,7 @@ class Training:
     @property
     def key(self) -> str:
         """Digest of everything that the outcome depends on, the code apart."""
+        more = {"unlabelled": [photo.sha256 for photo in self.unlabelled]}
         return digest_of(
             {
                 "approach": self.name,
@@ -57,6 +61,7 @@ class Training:
                 "split": self.split.model_dump(mode="json"),
                 "seed": self.seed,
                 "weights": weights_identity(self.approach.network, self.weights),
+                **(more if self.unlabelled else {}),
             }
         )
 
@@ -74,7 +79,7 @@ class Training:
     def views(self) -> PhotoViews:
         """How photos are viewed."""
         return PhotoViews(
-            photos=self.dataset.photos,
+            photos=(*self.dataset.photos, *self.unlabelled),
             contract=self.contract,
             margin=CROP_MARGIN,
             augment=self.recipe.augment,
@@ -100,7 +105,8 @@ class Training:
             np.array([places[name] for name in ids], dtype=np.int64)
             for ids in (self.split.train, self.split.validation)
         )
-        truths = np.array(truths_of(self.dataset.photos, self.dataset.labels), dtype=np.int32)
+        known = truths_of(self.dataset.photos, self.dataset.labels)
+        truths = np.array([*known, *[UNLABELLED] * len(self.unlabelled)], dtype=np.int32)
         return Rows(
             train=train, validation=validation, truths=truths, classes=len(self.dataset.labels)
         )

@@ -14,6 +14,7 @@ from optimize.distill import (
     best_validation_f1,
     distill,
     require_teachers,
+    with_unlabelled,
 )
 from optimize.distill_losses import distillation_loss, similarity_loss, unit_rows
 from optimize.teacher import answers_of
@@ -21,8 +22,9 @@ from tests.optimize.colours import write_dataset
 from tests.train.small_network import Cut, CutAfter, build_small
 from train.approaches import Approach, Recipe
 from train.artifact import Artifact
-from train.dataset import Dataset
+from train.dataset import Dataset, Dirt
 from train.errors import ConfigError
+from train.feeds import UNLABELLED, MapsFeed
 from train.fit import train_approach
 from train.keras_file import load_keras
 from train.networks import NETWORKS
@@ -217,6 +219,76 @@ def test_a_student_learns_its_teacher_and_not_the_labels(
     assert step.technique == "distill"
     assert step.config["temperature"] == 1.0
     assert teacher.manifest.payload_sha256 in str(step.config["teachers"])
+
+
+def without_labels(training: Training, label: str) -> Training:
+    """Return a training whose photos of one class are there, and their label is not."""
+    dataset, split = training.dataset, training.split
+    moved = {p.photo_id for p in select(dataset.photos, split.train) if p.label == label}
+    return replace(
+        training,
+        dataset=replace(
+            dataset,
+            photos=tuple(p for p in dataset.photos if p.photo_id not in moved),
+            unlabelled=tuple(replace(p, label="") for p in dataset.photos if p.photo_id in moved),
+        ),
+        split=split.model_copy(
+            update={"train": tuple(name for name in split.train if name not in moved)}
+        ),
+    )
+
+
+@pytest.mark.parametrize("recipe", [{}, CACHED], ids=["pixels", "frozen maps"])
+def test_a_class_is_learned_from_photos_without_a_label(
+    dataset: Dataset, teacher: Artifact, tmp_path: Path, recipe: dict[str, Any]
+) -> None:
+    training = without_labels(training_on(dataset, name="student", epochs=16, **recipe), "blue")
+    heard, shown = Heard(), DistillConfig(views=3, temperature=1.0, unlabelled=True)
+    made = {
+        config.unlabelled: distill(
+            training,
+            [teacher],
+            config,
+            tmp_path / str(config.unlabelled),
+            checkpoints=tmp_path / f"ck-{config.unlabelled}",
+            progress=heard,
+            refit=True,
+        )
+        for config in (shown, replace(shown, unlabelled=False))
+    }
+    count = len(training.dataset.unlabelled)
+    assert f"student: {count} photos without a label are shown too" in heard.lines
+    assert [made[key].manifest.steps[0].config["unlabelled_photos"] for key in (True, False)] == [
+        *(count, 0)
+    ]
+    judged = [p.photo_id for p in select(dataset.photos, training.split.test) if p.label == "blue"]
+    assert agreement(made[True], teacher, dataset, judged) >= 0.8
+
+
+def test_unlabelled_photos_weigh_nothing_by_labels(dataset: Dataset) -> None:
+    training = with_unlabelled(without_labels(training_on(dataset), "blue"), refit=False)
+    rows = training.rows()
+    assert len(training.views.photos) == len(rows.truths) == len(dataset.photos)
+    further = np.flatnonzero(rows.truths == UNLABELLED)
+    assert len(further) == len(training.unlabelled) > 0 and not set(further) & set(rows.train)
+    views = (np.zeros((len(rows.truths), 1), np.float16),)
+    feed = MapsFeed(rows, views=views, recipe=training.recipe, seed=0)
+    targets = feed.targets_of(np.arange(len(rows.truths)), np.zeros(len(rows.truths), np.int64))
+    assert (targets.sum(axis=1) == (rows.truths != UNLABELLED)).all()
+
+
+def test_unlabelled_photos_that_repeat_judged_ones_are_left_out(dataset: Dataset) -> None:
+    training = without_labels(training_on(dataset), "blue")
+    spare = [photo.photo_id for photo in training.dataset.unlabelled]
+    repeats = ((spare[0], training.split.test[0]), (spare[1], training.split.validation[0]))
+    dirty = replace(training.dataset, dirt=Dirt(near_duplicates=repeats))
+    training = replace(training, dataset=dirty)
+    for refit, left in ((False, spare[2:]), (True, spare[1:])):
+        found = with_unlabelled(training, refit=refit).unlabelled
+        assert [photo.photo_id for photo in found] == left
+    alone = replace(training, dataset=replace(dirty, unlabelled=dirty.unlabelled[:1]))
+    with pytest.raises(ConfigError, match=r"no photo without a label .* \(1 repeat photos"):
+        with_unlabelled(alone, refit=False)
 
 
 def test_a_cut_off_distillation_ends_with_the_same_bytes(

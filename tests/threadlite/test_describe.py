@@ -27,7 +27,7 @@ def dataset(photos: list[Photo], dirt: Dirt | None = None) -> Dataset:
         labels=tuple(sorted({p.label for p in photos})),
         fingerprint="ab" * 32,
         dirt=dirt or Dirt(),
-        unlabelled=(Path("x.jpg"), Path("y.jpg")),
+        unlabelled=(photo(97, "", ""), photo(98, "", "")),
     )
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import train.scan
 from train import sources
-from train.dataset import SourceOptions
+from train.dataset import SourceOptions, unlabelled_apart_from
 from train.errors import DataError
 from train.sources import open_dataset
 
@@ -134,8 +134,12 @@ def test_dirt_is_reported_and_left_out(tmp_path: Path) -> None:
     assert dirt.duplicate_ids == ("a", "b.jpg")
     assert [name for name, _ in dirt.unreadable] == ["broken", "extra_broken.jpg"]
     assert dirt.files_without_row == ("extra_broken.jpg", "nolabel.jpg", "spare.jpg")
-    assert [path.name for path in dataset.unlabelled] == ["nolabel.jpg", "spare.jpg"]
+    assert [p.photo_id for p in dataset.unlabelled] == ["nolabel.jpg", "spare.jpg"]
     assert dirt.exact_duplicates == (("a", "copy"), ("c", "spare.jpg"))
+    assert len({p.sha256 for p in dataset.unlabelled}) == 2
+    assert {p.label for p in dataset.unlabelled} == {""}
+    for judged, names in ({"c"}, ["nolabel.jpg"]), ({"a"}, ["nolabel.jpg", "spare.jpg"]):
+        assert [p.photo_id for p in unlabelled_apart_from(dataset, judged)] == names
     assert dirt.conflicting_duplicates == (("a", "copy"),)
     assert dirt.converted == (("grey", "greyscale"),)
 
