@@ -53,19 +53,19 @@ def parity_record(
 
 def features_record(
     variant: Artifact,
+    runtime: str,
     expected: Probabilities,
     found: Probabilities,
     *,
-    runtime: str,
     environment: str,
 ) -> ParityRecord:
     """Compare what the head is fed in ``variant``, in float, with its Keras parent's.
 
     Args:
         variant: a ``.tflite`` or ``.onnx`` artifact.
+        runtime: name and version of what gave the features of the variant.
         expected: ``(photo, features)`` of the parent.
         found: ``(photo, features)`` of the variant without its head.
-        runtime: name and version of what gave them.
         environment: digest of the machine.
     """
     difference = float(np.abs(found - expected).max() / np.abs(expected).max())

@@ -5,7 +5,7 @@ answers of two forms of one network can be compared; what they are worth cannot.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from deploy.loaded import Probabilities
 from deploy.runtime import open_runtime
 from optimize.convert import export_float, load_keras, write_tflite
 from optimize.converter_defaults import DEFAULT_PRECISIONS, default_tflite
+from optimize.rewrite_artifact import TECHNIQUE_WORD
 from optimize.rewrite_runtime import (
     CALIBRATED,
     INT8,
@@ -30,6 +31,7 @@ from train.dataset import Dataset
 from train.keras_file import save_keras
 from train.networks import NETWORKS
 from train.pixels import PixelContract, Pixels
+from train.predict import predict
 from train.splits import Split
 from train.trunk import cut
 from train.variant import Variant
@@ -160,27 +162,35 @@ def our_variants(parent: Artifact, calibration: Pixels, folder: Path) -> Iterato
                 yield write_rewritten(parent, runtime, integers, folder / f"{name}-{runtime}", {})
 
 
-def features_of(
-    model: Any, runtime: str, pictures: Pixels, folder: Path
-) -> tuple[str, Probabilities]:
-    """Return a runtime's name and the features that the rewritten network gives there.
+def compare_features(
+    parent: Artifact,
+    variants: Sequence[tuple[Artifact, str]],
+    pictures: Pixels,
+    folder: Path,
+) -> Iterator[tuple[Artifact, tuple[str, Probabilities, Probabilities]]]:
+    """Yield what the head is fed in each rewritten float file, beside what it is fed in Keras.
 
     Args:
-        model: a ConvNeXt-Tiny of Keras with its head.
-        runtime: a key of ``PAYING``.
+        parent: a ConvNeXt-Tiny as a Keras artifact.
+        variants: of it, each with its runtime; others than rewritten float ones are passed over.
         pictures: ``(picture, height, width, 3)`` uint8.
-        folder: where the file is written.
+        folder: where files without a head are written.
 
-    Returns:
-        The name with the version, and ``(picture, features)`` float32.
+    Yields:
+        The variant; the runtime's name and version, and ``(picture, features)`` float32 of the
+        parent and of the variant.
 
     Raises:
-        ConversionError: the network cannot be rewritten or converted.
-        RuntimeFailure: the runtime refuses the file.
+        RuntimeFailure: the runtime refuses a file.
     """
-    backbone, _ = cut(model, "features")
-    content = build_file(backbone, runtime, PAYING[runtime]).content
-    path = folder / f"features.{RUNTIME_REWRITES[runtime].format}"
-    path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
-    with open_runtime(path, runtime) as opened:
-        return opened.name, opened.predict(pictures)
+    backbone, _ = cut(load_keras(parent), "features")
+    expected = predict(backbone, pictures)
+    for variant, runtime in variants:
+        name = variant.manifest.name
+        if name.precision != "float" or TECHNIQUE_WORD not in name.techniques:
+            continue
+        content = build_file(backbone, runtime, PAYING[runtime]).content
+        path = folder / f"features.{name.format}"
+        path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
+        with open_runtime(path, runtime) as opened:
+            yield variant, (opened.name, expected, opened.predict(pictures))

@@ -254,35 +254,18 @@ class Course:
             )
 
     def _features(
-        self,
-        parent: "Artifact",
-        variants: "Sequence[Artifact]",
-        photos: "Sequence[Photo]",
-        folder: Path,
+        self, parent: "Artifact", made: "Sequence[Artifact]", photos: "Sequence[Photo]", at: Path
     ) -> "Iterator[Record]":
         """Yield how far the features of the rewritten float files lie from the network's."""
         from bench.parity import features_record
-        from optimize.rewrite_artifact import TECHNIQUE_WORD
-        from threadlite.convnext_variants import features_of
-        from train.keras_file import load_keras
+        from threadlite.convnext_variants import compare_features
         from train.pixels import load_pixels
-        from train.predict import predict
-        from train.trunk import cut
 
-        model, pixels = load_keras(parent.payload), load_pixels(photos, parent.manifest.pixels)
-        expected = predict(cut(model, "features")[0], pixels)
-        for variant, runtime in self._on_runtimes(variants):
-            name = variant.manifest.name
-            if name.precision == "float" and TECHNIQUE_WORD in name.techniques:
-                self.display.say(f"features of {name}")
-                ran_on, found = features_of(model, runtime, pixels, folder)
-                yield features_record(
-                    variant,
-                    expected,
-                    found,
-                    runtime=ran_on,
-                    environment=self.environment.environment,
-                )
+        self.display.say(f"features of {parent.manifest.variant}, rewritten")
+        pixels = load_pixels(photos, parent.manifest.pixels)
+        for variant, features in compare_features(parent, self._on_runtimes(made), pixels, at):
+            machine = self.environment.environment
+            yield features_record(variant, *features, environment=machine)
 
     def _latencies(self, variants: "Sequence[Artifact]", picture: Path) -> "Iterator[Record]":
         """Time all variants in turns, whatever runtime they are for."""
