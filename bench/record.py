@@ -127,6 +127,13 @@ class LatencyRecord(MeasurementRecord):
         """Median duration of one call."""
         return statistics.median(self.latencies_ms)
 
+    @property
+    def held_bytes(self) -> int | None:
+        """The most memory that the runtime and the model held; ``None``: not measured."""
+        if self.peak_rss_bytes is None or self.base_rss_bytes is None:
+            return None
+        return max(0, self.peak_rss_bytes - self.base_rss_bytes)
+
     def quantile_ms(self, share: float) -> float:
         """Return the duration that ``share`` of the calls keep within, in [0, 1].
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.record import EnvironmentRecord
-from bench.report_charts import MUTED, Chart, finished
+from bench.report_charts import Chart
 from bench.report_choice import Choice
 from bench.report_format import (
     ABSENT,
-    MINUS,
     as_count,
+    as_f1,
     as_factor,
     as_megabytes,
     as_millions,
@@ -24,6 +24,7 @@ from bench.report_format import (
     as_whole,
 )  # fmt: skip
 from bench.report_layout import Table
+from bench.report_ledger_charts import ENDS, bar_of, bars_of
 from bench.report_scores import change_between
 from bench.report_sentences import machine_name
 from bench.report_tables import Accuracies, VariantRow
@@ -34,7 +35,8 @@ from train.variant import Variant, parse_variant
 HEADERS = (
     "variant", "step", "runtime", "split", "median ms, before", "after", "speed-up",
     "MB, before", "after", "share of bytes", "MB compressed, before", "after",
-    "non-zero parameters, 10⁶", "distinct weights", "F1, points", "seconds", "what it bought",
+    "peak MB of memory, before", "after", "non-zero parameters, 10⁶", "distinct weights",
+    "F1, points", "validation F1 [95 %]", "test F1 [95 %]", "seconds", "what it bought",
 )  # fmt: skip
 MEANING = (
     "Each step from the float network as trained to the variant, on one runtime and machine: what"
@@ -42,9 +44,6 @@ MEANING = (
     " photos, to the weighted F1 (95 % interval; grey where it holds 0)."
 )
 LEAST_GAIN = 0.05  # what gains less is within what two runs of one file differ by
-ENDS = ("as trained", "result")
-GAIN, LOSS = "#009E73", "#D55E00"
-_HEIGHT = 220
 _SHOWN = 4  # variants whose ledger is drawn
 
 
@@ -220,9 +219,13 @@ def _cells(ledger: Ledger, step: LedgerStep, where: dict[str, str]) -> tuple[str
         share,
         as_megabytes(before.gzip_bytes),
         as_megabytes(after.gzip_bytes),
+        as_megabytes(before.peak_bytes),
+        as_megabytes(after.peak_bytes),
         as_millions(after.nonzero_parameters),
         as_count(after.distinct_weights),
         as_points(step.change),
+        as_f1(after.validation_f1),
+        as_f1(after.f1),
         as_whole(step.seconds),
         step.bought,
     )
@@ -246,12 +249,12 @@ def _charts(ledger: Ledger, where: dict[str, str]) -> list[Chart]:
 
 def _waterfall(ledger: Ledger, values: Sequence[float], unit: str, title: str) -> Chart:
     """Return bars from the parent's value down, or up, to the variant's: less is better."""
-    points: list[dict[str, object]] = [_bar(ENDS[0], 0.0, values[0], "total", values[0])]
+    points: list[dict[str, object]] = [bar_of(ENDS[0], 0.0, values[0], "total", values[0])]
     for step, before, after in zip(ledger.steps, values[:-1], values[1:], strict=True):
         kind = "gain" if after <= before else "loss"
-        points.append(_bar(step.name, before, after, kind, after - before))
-    points.append(_bar(ENDS[1], 0.0, values[-1], "total", values[-1]))
-    return _bars(points, unit, title)
+        points.append(bar_of(step.name, before, after, kind, after - before))
+    points.append(bar_of(ENDS[1], 0.0, values[-1], "total", values[-1]))
+    return bars_of(points, unit, title)
 
 
 def _f1_chart(ledger: Ledger, title: str) -> Chart:
@@ -264,36 +267,5 @@ def _f1_chart(ledger: Ledger, title: str) -> Chart:
         if step.change.low > 0.0 or step.change.high < 0.0:  # else it is noise
             kind = "gain" if value > 0.0 else "loss"
         low, high = 100 * step.change.low, 100 * step.change.high
-        points.append(_bar(step.name, 0.0, value, kind, value) | {"low": low, "high": high})
-    return _bars(points, "weighted F1 of the step, points [95 %]", title)
-
-
-def _bar(step: str, start: float, end: float, kind: str, value: float) -> dict[str, object]:
-    text = f"{value:.2f}" if step in ENDS else f"{value:+.2f}".replace("-", MINUS)
-    top = max(start, end)
-    return {"step": step, "start": start, "end": end, "top": top, "kind": kind, "text": text}
-
-
-def _bars(points: list[dict[str, object]], unit: str, title: str) -> Chart:
-    import altair as alt
-
-    steps = list(dict.fromkeys(str(point["step"]) for point in points))
-    base = alt.Chart(alt.Data(values=points)).encode(
-        x=alt.X("step:N", title=None, sort=steps, axis=alt.Axis(labelAngle=0)),
-        tooltip=[alt.Tooltip("step:N"), alt.Tooltip("text:N", title=unit)],
-    )
-    colour = alt.Color(
-        "kind:N",
-        title=None,
-        scale=alt.Scale(domain=["total", "gain", "loss"], range=[MUTED, GAIN, LOSS]),
-        legend=None,
-    )
-    start = alt.Y("start:Q", title=unit)
-    layers = [base.mark_bar(size=44).encode(y=start, y2=alt.Y2("end:Q"), color=colour)]
-    if any("low" in point for point in points):
-        layers.append(base.mark_rule(color=MUTED).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")))
-    beside = {"dx": 26, "align": "left"} if len(layers) > 1 else {"dy": -8}
-    layers.append(
-        base.mark_text(fontSize=11, **beside).encode(y=alt.Y("top:Q"), text=alt.Text("text:N"))
-    )
-    return finished(alt.layer(*layers).properties(description=title, height=_HEIGHT))
+        points.append(bar_of(step.name, 0.0, value, kind, value) | {"low": low, "high": high})
+    return bars_of(points, "weighted F1 of the step, points [95 %]", title)

@@ -45,6 +45,7 @@ class VariantRow:
         validation_f1: weighted F1 on the validation photos, which choices are made on.
         f1_change: weighted F1 less the float variant's on the same test photos.
         speedup: median latency of the float variant over this one's: same runtime, same machine.
+        peak_bytes: the most memory that the runtime and the model held.
         uncounted: operators that the MACC count knows nothing of.
         on_front: no variant of the same picture is both faster and better on the test photos.
     """
@@ -77,6 +78,7 @@ class VariantRow:
     median_ms: float | None = None
     p90_ms: float | None = None
     calls: int = 0
+    peak_bytes: int | None = None
     speedup: float | None = None
     on_front: bool = False
 
@@ -212,6 +214,7 @@ def _with_latency(row: VariantRow, timed: LatencyRecord) -> VariantRow:
         median_ms=timed.median_ms,
         p90_ms=float(p90),
         calls=len(timed.latencies_ms),
+        peak_bytes=timed.held_bytes,
     )
 
 
@@ -220,11 +223,7 @@ def _with_accuracy(row: VariantRow, accuracies: Accuracies) -> VariantRow:
     if validation and validation.photo_ids:
         row = dataclasses.replace(row, validation_f1=score_of(validation))
     if test and test.photo_ids:
-        row = dataclasses.replace(
-            row,
-            f1=score_of(test),
-            test_photos=len(test.photo_ids),
-        )
+        row = dataclasses.replace(row, f1=score_of(test), test_photos=len(test.photo_ids))
     return row
 
 

@@ -244,9 +244,8 @@ def timing_lines(record: LatencyRecord) -> list[str]:
     ]
     if record.cold_start_ms is not None:
         says.append(f"cold start {record.cold_start_ms:.0f} ms")
-    if record.peak_rss_bytes is not None and record.base_rss_bytes is not None:
-        taken = max(0, record.peak_rss_bytes - record.base_rss_bytes)
-        says.append(f"at most {taken / 1e6:.0f} MB for runtime and model")
+    if record.held_bytes is not None:
+        says.append(f"at most {record.held_bytes / 1e6:.0f} MB for runtime and model")
     doubts = [f"  doubtful: {warning}" for warning in record.warnings]
     return [f"{record.variant}, threads {record.threads}: {'; '.join(says)}", *doubts]
 

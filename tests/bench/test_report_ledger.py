@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench.record import CostRecord, Record
+from bench.record import CostRecord, LatencyRecord, Record
 from bench.report_content import build_report
 from bench.report_ledger import lineage
 from tests.bench.gate_records import judged, machine, timed
@@ -52,7 +52,7 @@ def test_every_step_to_the_shipped_variant_by_hand() -> None:
     # 20 ms to 16 ms is 1.25 times as fast, 4 MB to 3 MB is 75 %.
     assert report.ledger.table.rows[0][4:] == (
         "20.0", "16.0", "1.25×", "4.00", "3.00", "75 %", "4.00", "3.00", "n/a", "n/a",  # noqa: RUF001
-        "0.0 [0.0, 0.0]", "n/a", "faster and smaller",
+        "n/a", "n/a", "0.0 [0.0, 0.0]", *["1.000 [1.000, 1.000]"] * 2, "n/a", "faster and smaller",
     )  # fmt: skip
     latency, size, f1 = report.ledger.charts
     bars = latency["data"]["values"]
@@ -66,6 +66,19 @@ def test_every_step_to_the_shipped_variant_by_hand() -> None:
     assert {bar["kind"] for bar in f1["data"]["values"]} == {"total"}  # noise
 
 
+def test_the_memory_of_each_step_is_told() -> None:
+    base, held = 10_000_000, {PLAIN: 30_000_000, SHIPPED: 12_500_000}
+    records: list[Record] = []
+    for name, size in ((PLAIN, 4_000_000), (SHIPPED, 1_000_000)):
+        memory = {"base_rss_bytes": base, "peak_rss_bytes": base + held[name]}
+        records += [
+            one.model_copy(update=memory) if isinstance(one, LatencyRecord) else one
+            for one in measured(name, 20.0, size)
+        ]
+    table = build_report(records, title="t").ledger.table
+    assert table is not None and table.rows[0][12:14] == ("30.00", "12.50")
+
+
 def test_a_step_that_was_not_measured_is_told_with_the_next() -> None:
     records = [*measured(PLAIN, 20.0, 4_000_000), *measured(SHIPPED, 4.0, 1_000_000)]
     table = build_report(records, title="t").ledger.table
@@ -76,7 +89,7 @@ def test_a_step_that_was_not_measured_is_told_with_the_next() -> None:
 def bought(*records: list[Record]) -> list[tuple[str, ...]]:
     table = build_report([one for some in records for one in some], title="t").ledger.table
     assert table is not None
-    return [(row[1], *row[12:14], *row[15:]) for row in table.rows]
+    return [(row[1], *row[14:16], *row[19:]) for row in table.rows]
 
 
 def test_a_step_says_what_it_bought_and_that_it_bought_nothing() -> None:
