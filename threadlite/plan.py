@@ -139,16 +139,22 @@ class BenchSection(Section):
         threads: of each runtime.
         rounds: turns of each variant, five timed calls a turn, batch 1.
         layers: whether every layer of every variant is timed too.
+        rewrites: rows and columns of the input at which ConvNeXt-Tiny's rewritten forms are timed
+            against Keras' own by the converter's defaults, and the trained one's judged, in the
+            place of the timing of the plan's own variants; 0 does not.
     """
 
     runtimes: tuple[str, ...] = Field(default=_BENCHED, min_length=1)
     threads: int = Field(default=2, ge=1, le=64)
     rounds: int = Field(default=20, ge=5)
     layers: bool = False
+    rewrites: int = Field(default=0, ge=0, le=512)
 
     @model_validator(mode="after")
     def _are_known(self) -> Self:
         once(self.runtimes)
+        if 0 < self.rewrites < 32:
+            raise ValueError(f"rewrites is a size of 32 or more, or 0, got {self.rewrites}")
         for name in self.runtimes:
             if name not in _BENCHED:
                 raise ValueError(f"{name!r} is not known; choose from {', '.join(_BENCHED)}")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from train.artifact import Artifact
     from train.dataset import Dataset, Photo
 
+ROUNDS, PHOTOS = 10, 64
 THREADS = (2, 1)  # of the runtimes; the layers are profiled with the first
 CALIBRATION = 4  # pictures for full integers: of weights that learned nothing, only time counts
 CALIBRATION_OF_TRAINED = 64
@@ -34,10 +35,16 @@ def add_parser(commands: _Commands) -> None:
         "--image-size", type=int, default=224, metavar="N", help="rows and columns (default: 224)"
     )
     parser.add_argument(
-        "--rounds", type=int, default=10, help="turns of five timed calls each (default: 10)"
+        "--rounds",
+        type=int,
+        default=ROUNDS,
+        help=f"turns of five timed calls each (default: {ROUNDS})",
     )
     parser.add_argument(
-        "--photos", type=int, default=16, help="photos to compare answers on (default: 16)"
+        "--photos",
+        type=int,
+        default=PHOTOS,
+        help=f"photos to compare answers on (default: {PHOTOS})",
     )
     parser.add_argument(
         "--trained",
@@ -56,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         UsageError: the folder exists, a number is below 1, or the trained network is another.
         ThreadliteError: a variant cannot be made.
     """
+    from bench.environment import describe_environment
     from bench.record import write_records
     from bench.report import write_report
     from threadlite.commands import require_new
@@ -67,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) < 1:
             raise UsageError(f"--{name} must be 1 or more, got {getattr(arguments, name)}")
     with Display() as display, whole_folder(arguments.out) as draft:
-        records = measure_rewrites(arguments, display)
+        machine = describe_environment()
+        records = [machine, *measure_rewrites(arguments, display, machine)]
         write_records(draft / "records.jsonl", records)
         write_report(
             records,
@@ -79,21 +88,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def measure_rewrites(arguments: argparse.Namespace, display: Any) -> "list[Record]":
+def measure_rewrites(
+    arguments: argparse.Namespace, display: Any, environment: "EnvironmentRecord"
+) -> "list[Record]":
     """Return the records of the untrained network's variants, and of the trained one's.
 
     Args:
         arguments: words of the command.
         display: shows progress.
+        environment: of this machine.
     """
     import tempfile
 
-    from bench.environment import describe_environment
     from train.artifact import open_artifact
 
-    environment = describe_environment()
     course = Course(arguments, environment, display)
-    records: list[Record] = [environment]
+    records: list[Record] = []
     with tempfile.TemporaryDirectory(prefix="threadlite-rewrites-") as scratch:
         folder = Path(scratch)
         records += course.untrained(folder)

@@ -197,7 +197,7 @@ def _parity_rows(records: Sequence[ParityRecord], compared: str) -> list[tuple[s
 
 def _trained_lines(records: Sequence[Record]) -> Iterator[str]:
     """Yield F1 of the trained network's variants, and how often they answer as its float."""
-    judged = of_kind(records, AccuracyRecord)
+    judged = [one for one in of_kind(records, AccuracyRecord) if one.side == "test"]
     if not judged:
         return
     first = judged[0]

@@ -15,7 +15,7 @@ from optimize.techniques import Chain
 from threadlite.plan import Plan
 from threadlite.plan_approach import ApproachSection
 from threadlite.steps import Steps
-from threadlite.timing import time_layers, time_variants
+from threadlite.timing import time_layers, time_rewrites, time_variants
 from threadlite.workspace import Workspace, digests_of, step_key
 from train.artifact import Artifact
 from train.errors import (
@@ -126,7 +126,9 @@ def _run_alone(
     for section in plan.approaches:
         for method in section.crossval:
             run.crossval(section, method)
-    if run.variants:
+    if plan.bench.rewrites and run.networks:
+        run.take_new(time_rewrites(steps, run.networks))
+    elif run.variants:
         run.take(time_variants(steps, run.variants))
         if plan.bench.layers:
             run.take(time_layers(steps, run.variants, run.networks))
@@ -157,6 +159,11 @@ class _Run:
     def take(self, made: Sequence[Record]) -> None:
         """Keep records, in order."""
         self.records.extend(made)
+
+    def take_new(self, made: Sequence[Record]) -> None:
+        """Keep records that tell of no file or training that was measured before."""
+        known = {_told(record) for record in self.records}
+        self.take([record for record in made if _told(record) not in known])
 
     def bundle(self) -> None:
         """Write a bundle for each technique of each network, with what was measured of it."""
@@ -255,6 +262,12 @@ class _Run:
                 )
             ]
         )
+
+
+def _told(record: Record) -> tuple[object, ...]:
+    """Return what a record tells of: its kind, and the subject in as far as it has one."""
+    names = ("kind", "environment", "variant_sha256", "variant", "runtime", "threads", "side")
+    return tuple(getattr(record, name, None) for name in (*names, "compared", "precision"))
 
 
 def _require(judged: Sequence[Record]) -> None:

@@ -1,5 +1,6 @@
 """The steps of a run that time variants: all of them together, in one turn-taking session."""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from train.artifact import Artifact
 from train.refit import unseen_or_train
 from train.splits import select
 
+CONVNEXT = "convnext-tiny"
 LAYER_PHOTOS = 4  # that a layer's numerical error is measured on
 
 
@@ -71,6 +73,41 @@ def time_layers(
         )
 
     return steps.workspace.records("layers", step_key("bench.measure_layers", inputs), make)
+
+
+def time_rewrites(steps: Steps, networks: Sequence[Artifact]) -> list[Record]:
+    """Time ConvNeXt-Tiny's rewritten forms against Keras' own, and judge those of a trained one.
+
+    Args:
+        steps: of the run.
+        networks: trained ones; the first ConvNeXt-Tiny among them is judged, if there is one.
+    """
+    from threadlite.rewrites import PHOTOS, ROUNDS, measure_rewrites
+
+    data, size = steps.plan.data, steps.plan.bench.rewrites
+    trained = [one for one in networks if one.manifest.approach == CONVNEXT]
+    inputs = {
+        "size": size,
+        "trained": [identity_of(network) for network in trained[:1]],
+        "dataset": steps.dataset.fingerprint,
+        "machine": steps.environment.environment,
+        "children": [code_digest(child) for child in ("bench.worker", "bench.profile_worker")],
+    }
+    arguments = Namespace(
+        image_size=size,
+        rounds=ROUNDS,
+        photos=PHOTOS,
+        trained=trained[0].folder if trained else None,
+        data=data.source,
+        image_column=data.image_column,
+        label_column=data.label_column,
+        sender_column=data.sender_column,
+    )
+
+    def make() -> list[Record]:
+        return measure_rewrites(arguments, steps.progress, steps.environment)
+
+    return steps.workspace.records("rewrites", step_key("threadlite.rewrites", inputs), make)
 
 
 def _inputs(steps: Steps, variants: Sequence[Artifact]) -> dict[str, Any]:

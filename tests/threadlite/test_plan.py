@@ -118,6 +118,7 @@ def test_an_approach_may_have_techniques_of_its_own(tmp_path: Path) -> None:
     [
         (BASE.replace("title", "titel"), "titel: no such key"),
         (BASE + "[benhc]\nrounds = 3\n", "benhc: no such key"),
+        (BASE + "[bench]\nrewrites = 8\n", "rewrites is a size of 32 or more, or 0, got 8"),
         (BASE + "[bench]\nround = 3\n", r"bench\.round: no such key"),
         (BASE.replace("custom-cnn", "custom-cmm"), "'custom-cmm' is not known; choose from"),
         (BASE + "[optimize]\ntechniques = ['int4']\n", "technique 'int4' is not one of .*int8"),

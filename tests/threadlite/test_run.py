@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.record import CostRecord, EnvironmentRecord, PeakRecord
 from deploy.bundle import read_bundle
 from tests.threadlite.pictures import LABELS, write_table
 from threadlite.cli import main
@@ -129,6 +131,34 @@ def test_records_hold_no_path_of_this_machine(undisturbed: tuple[Path, str], pla
     text = (undisturbed[0] / "records.jsonl").read_text()
     assert str(plan.parent) not in text
     assert str(Path.home()) not in text
+
+
+def test_rewrites_are_measured_in_the_place_of_the_plans_own_timing(
+    undisturbed: tuple[Path, str], plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed[0], out)
+    known = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    repeated = next(record for record in known if record["kind"] == "cost")
+    asked: list[Namespace] = []
+
+    def measured(arguments: Namespace, progress: Any, environment: EnvironmentRecord) -> list[Any]:
+        asked.append(arguments)
+        peak = PeakRecord(
+            environment=environment.environment, runtime="litert 2", threads=2, precision="int8",
+            maccs=1, kernels=("k",), times_us=(1.0,),
+        )  # fmt: skip
+        return [CostRecord.model_validate(repeated), peak]
+
+    monkeypatch.setattr("threadlite.rewrites.measure_rewrites", measured)
+    text = plan.read_text().replace("rounds = 5", "rounds = 5\nrewrites = 64")
+    (tmp_path / "rewrites.toml").write_text(text)
+    assert main(["run", str(tmp_path / "rewrites.toml"), "--out", str(out)]) == 0
+    (arguments,) = asked
+    assert (arguments.image_size, arguments.trained) == (64, None)  # no ConvNeXt was trained
+    kinds = [record["kind"] for record in records_of(out)]
+    assert "latency" not in kinds and kinds.count("peak") == 1
+    assert kinds.count("cost") == sum(record["kind"] == "cost" for record in known)
 
 
 def test_second_run_repeats_nothing(undisturbed: tuple[Path, str], plan: Path) -> None:
