@@ -111,14 +111,14 @@ def _recipe(in_float: Collection[str], only: Collection[str] | None, least_squar
     from ai_edge_quantizer.recipe_manager import RecipeManager
 
     rules = RecipeManager()
-    for scope in [".*"] if only is None else [_scope(name) for name in sorted(only)]:
+    for scope in [".*"] if only is None else [scope_of(name) for name in sorted(only)]:
         rules.add_static_config(scope, Kind.ALL_SUPPORTED, 8, 8)
         if least_squares:
             for kind in (Kind.CONV_2D, Kind.DEPTHWISE_CONV_2D, Kind.FULLY_CONNECTED):
                 rules.add_static_config(scope, kind, 8, 8, algorithm_key=AlgorithmName.MSE)
     for name in sorted(in_float):
         rules.add_quantization_config(
-            _scope(name), Kind.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE
+            scope_of(name), Kind.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE
         )
     for kind in (Kind.SOFTMAX, Kind.OUTPUT):  # the empty scope fits every name
         rules.add_quantization_config("", kind, algorithm_key=AlgorithmName.NO_QUANTIZE)
@@ -133,7 +133,8 @@ def _memory_unwarned() -> Iterator[None]:
         yield
 
 
-def _scope(name: str) -> str:
+def scope_of(name: str) -> str:
+    """Return the rule that fits the operator whose first output has this name, and no other."""
     return f"^{re.escape(name)};$"
 
 

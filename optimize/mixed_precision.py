@@ -10,6 +10,8 @@ leave it, and a network with large ones becomes slower than it need be.
 In ``.onnx`` they are the products of matrices: ONNX Runtime has no fast dynamic kernel for
 convolutions. So 1 x 1 convolutions, which are products of matrices, are written as such, and the
 normalizations and GELUs between them as one operator each.
+The product whose scores Softmax is fed stays in float in both: it takes next to no time, and what
+8 bits take from it is taken from the answer itself.
 Source: https://github.com/google-ai-edge/ai-edge-quantizer (recipes: dynamic_wi8_afp32),
 https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 """
@@ -29,8 +31,9 @@ from optimize.convert import (
     write_onnx,
     write_tflite,
 )
+from optimize.litert_quantizer import scope_of
 from optimize.quantize_dynamic import to_dynamic_onnx
-from optimize.quantize_graph import operators_of
+from optimize.quantize_graph import answering_operators, operators_of
 from optimize.quantize_processor import products_overflow_here
 from optimize.rewrite import rewrite_model
 from optimize.rewrite_artifact import require_pictures, require_same_answers
@@ -144,7 +147,7 @@ def to_mixed_dynamic_onnx(model: Any) -> Any:
     proto = to_onnx(folded)
     fuse_layer_norm(proto)
     fuse_gelu(proto)
-    integer = to_dynamic_onnx(proto, reduce_range=products_overflow_here())
+    integer = to_dynamic_onnx(proto, reduce_range=products_overflow_here(), answer_in_float=True)
     if not integer_products(integer):
         raise ConversionError(
             f"{model.name} to mixed .onnx: it holds no product of matrices and no 1 x 1"
@@ -179,12 +182,19 @@ def to_mixed_dynamic_tflite(
         )
 
     def quantize() -> bytes:
+        from ai_edge_quantizer.algorithm_manager import AlgorithmName
         from ai_edge_quantizer.qtyping import TFLOperationName
         from ai_edge_quantizer.quantizer import Quantizer
 
         quantizer = Quantizer(content)
         for name in sorted(operators):
             quantizer.add_dynamic_config(".*", TFLOperationName(name), num_bits=8)
+        for name in answering_operators(content, operators):
+            quantizer.update_quantization_recipe(
+                scope_of(name),
+                TFLOperationName.ALL_SUPPORTED,
+                algorithm_key=AlgorithmName.NO_QUANTIZE,
+            )
         made = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)
         return bytes(made.quantized_model)
 

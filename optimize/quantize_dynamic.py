@@ -24,12 +24,15 @@ from optimize.convert import (
     write_onnx,
     write_tflite,
 )
+from optimize.quantize_graph import answering_products
 from optimize.quantize_processor import products_overflow_here
 from train.artifact import Artifact, Step, derive_artifact
 from train.backend import tensorflow
 from train.errors import ConfigError, ConversionError
 from train.pixels import Pixels
 from train.variant import Format
+
+_OF_GEMM = "_MatMul"  # behind the name of a Gemm that ONNX Runtime's tool makes a MatMul of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +111,14 @@ def to_dynamic_tflite(model: Any) -> bytes:
     return converted(lambda: bytes(converter.convert()), f"{model.name} to int8-dynamic .tflite")
 
 
-def to_dynamic_onnx(proto: Any, *, reduce_range: bool) -> Any:
+def to_dynamic_onnx(proto: Any, *, reduce_range: bool, answer_in_float: bool = False) -> Any:
     """Return a float ``onnx.ModelProto`` with its products of matrices in dynamic int8.
+
+    Args:
+        proto: a float graph; it is not changed.
+        reduce_range: use 7 bits of the weights.
+        answer_in_float: leave the product that ``Softmax`` is fed by in float, unless there is no
+            other: it takes next to no time, and its error is the answer's.
 
     Raises:
         ConversionError: ONNX Runtime refuses the graph.
@@ -124,6 +133,8 @@ def to_dynamic_onnx(proto: Any, *, reduce_range: bool) -> Any:
             plain, prepared, integer = (Path(scratch) / name for name in names)
             onnx.save(proto, plain)
             quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+            nodes = onnx.load(prepared).graph.node
+            left = answering_products(nodes, ("MatMul", "Gemm")) if answer_in_float else ()
             quantize_dynamic(
                 prepared,
                 integer,
@@ -131,6 +142,7 @@ def to_dynamic_onnx(proto: Any, *, reduce_range: bool) -> Any:
                 per_channel=True,
                 reduce_range=reduce_range,
                 weight_type=QuantType.QInt8,
+                nodes_to_exclude=[*left, *(f"{name}{_OF_GEMM}" for name in left)],
             )
             return onnx.load(integer)
 

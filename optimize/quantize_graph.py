@@ -6,9 +6,12 @@ what the rest computes.
 """
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from optimize.tflite_file import packed, unpacked
+
+_TO_SOFTMAX = ("Softmax", "Add", "Identity", "Reshape", "Squeeze")  # on the way from a product
 
 
 def operators_of(content: bytes) -> Counter[str]:
@@ -83,3 +86,45 @@ def _rename_input(model: Any, old: int, new: int) -> None:
         for item in signature.inputs:
             if item.tensorIndex == old:
                 item.tensorIndex = new
+
+
+def answering_products(nodes: Sequence[Any], kinds: Collection[str]) -> tuple[str, ...]:
+    """Return the names of the ``.onnx`` products whose sums are the scores that Softmax is fed.
+
+    Args:
+        nodes: of a graph.
+        kinds: of operators that are products; nothing is returned where a graph has no other.
+    """
+    made_by = {name: node for node in nodes for name in node.output}
+    products = {node.name for node in nodes if node.op_type in kinds}
+    found: set[str] = set()
+    for node in nodes:
+        at = node if node.op_type == "Softmax" else None
+        while at is not None and at.op_type in _TO_SOFTMAX:
+            at = next((made_by[name] for name in at.input if name in made_by), None)
+        if at is not None and at.op_type in kinds:
+            found.add(at.name)
+    return tuple(sorted(found)) if products - found else ()
+
+
+def answering_operators(content: bytes, kinds: Collection[str]) -> tuple[str, ...]:
+    """Return the outputs' names of the ``.tflite`` operators that make the scores of Softmax.
+
+    Args:
+        content: a model.
+        kinds: of operators that are looked for; nothing is returned where a graph has no other.
+    """
+    model = unpacked(content)
+    graph = model.subgraphs[0]
+    made_by = {int(output): one for one in graph.operators for output in one.outputs}
+    found = {
+        int(one.inputs[0])
+        for one in graph.operators
+        if operator_name(model, one) == "SOFTMAX"
+        and int(one.inputs[0]) in made_by
+        and operator_name(model, made_by[int(one.inputs[0])]) in kinds
+    }
+    matched = sum(operator_name(model, one) in kinds for one in graph.operators)
+    if matched <= len(found):
+        return ()
+    return tuple(graph.tensors[index].name.decode() for index in sorted(found))

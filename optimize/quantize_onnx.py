@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from optimize.convert import converted
+from optimize.quantize_graph import answering_products
 from train.pixels import Pixels
 
 
@@ -62,6 +63,8 @@ def to_partly_int8_onnx(
 ) -> tuple[Any, tuple[str, ...]]:
     """Return a float ONNX graph with the operators of some kinds as QDQ, the rest as it is.
 
+    The product that ``Softmax`` is fed by stays in float, unless there is no other.
+
     Args:
         proto: an ``onnx.ModelProto`` with the one input ``pixels``.
         calibration: ``(photo, height, width, 3)`` uint8; ranges are the least and the greatest met.
@@ -82,7 +85,8 @@ def to_partly_int8_onnx(
         with tempfile.TemporaryDirectory() as scratch:
             prepared = prepare_onnx(proto, Path(scratch))
             nodes = onnx.load(prepared).graph.node
-            names = tuple(node.name for node in nodes if node.op_type in kinds)
+            left = answering_products(nodes, kinds)
+            names = tuple(n.name for n in nodes if n.op_type in kinds and n.name not in left)
             if not names:
                 return proto, ()
             settings = static_settings(

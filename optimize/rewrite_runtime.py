@@ -226,7 +226,7 @@ def _litert_products(content: bytes, _: Pixels) -> tuple[bytes, tuple[str, ...]]
 
 def _onnx_products(proto: Any, _: Pixels) -> tuple[Any, tuple[str, ...]]:
     """Put products of matrices into 8 bits; convolutions would be ``ConvInteger``, and slow."""
-    found = to_dynamic_onnx(proto, reduce_range=products_overflow_here())
+    found = to_dynamic_onnx(proto, reduce_range=products_overflow_here(), answer_in_float=True)
     there = integer_products(found)
     return (found, there) if there else (proto, ())
 
