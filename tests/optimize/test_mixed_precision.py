@@ -49,7 +49,7 @@ def test_only_the_chosen_operators_are_in_int8(mixed: Artifact) -> None:
     assert weight_types(mixed.payload.read_bytes()) == {
         "CONV_2D": {"INT8"},
         "DEPTHWISE_CONV_2D": {"FLOAT32"},
-        "FULLY_CONNECTED": {"INT8"},
+        "FULLY_CONNECTED": {"FLOAT32"},  # what Softmax is fed
     }
     manifest = mixed.manifest
     assert manifest.variant == "tiny.mixed.int8-dynamic.tflite"
@@ -99,6 +99,18 @@ def test_onnx_takes_its_products_of_matrices(parent: Artifact, tmp_path: Path) -
         now = runtime.predict(fed)
     was = np.asarray(load_keras(parent)(fed.astype(np.float32)))
     assert 0.0 < np.abs(now - was).max() < 0.05  # as above
+
+
+def test_in_onnx_the_product_that_softmax_is_fed_stays_in_float() -> None:
+    def body(layers: Any, maps: Any) -> Any:
+        maps = layers.Dense(32, activation="relu", name="wide")(maps)
+        scores = layers.Dense(3, name="logits")(layers.GlobalAveragePooling2D(name="pool")(maps))
+        return layers.Softmax(name="answers")(scores)
+
+    nodes = to_mixed_dynamic_onnx(network(body)).graph.node
+    integer = [node.name for node in nodes if node.op_type == "MatMulInteger"]
+    assert len(integer) == 1 and "wide" in integer[0]
+    assert any(node.op_type in ("MatMul", "Gemm") and "logits" in node.name for node in nodes)
 
 
 def test_onnx_without_products_is_refused() -> None:
