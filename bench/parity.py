@@ -1,11 +1,13 @@
 """Parity of a variant with its Keras parent, as a record."""
 
+from typing import Literal
+
 import numpy as np
 
 from bench.record import ParityRecord
 from bench.subject import subject_of
 from deploy.loaded import Probabilities
-from deploy.parity import FLOAT_BOUNDS, check_parity
+from deploy.parity import FLOAT_BOUNDS, Parity, check_parity
 from train.artifact import Artifact
 from train.keras_file import load_keras
 from train.pixels import Pixels
@@ -39,16 +41,7 @@ def parity_record(
     if expected is None:
         expected = predict(load_keras(parent.payload), pixels)
     found = check_parity(variant, expected, pixels, threads=threads)
-    return ParityRecord(
-        **subject_of(variant.manifest, environment),
-        runtime=found.runtime,
-        images=found.images,
-        max_difference=found.max_difference,
-        argmax_agreement=found.argmax_agreement,
-        tolerance=found.tolerance,
-        min_agreement=found.min_agreement,
-        passed=found.passed,
-    )
+    return _record(variant, environment, found, "probabilities")
 
 
 def features_record(
@@ -70,15 +63,32 @@ def features_record(
     """
     difference = float(np.abs(found - expected).max() / np.abs(expected).max())
     agreement = float((found.argmax(1) == expected.argmax(1)).mean())
-    bounds = FLOAT_BOUNDS
-    return ParityRecord(
-        **subject_of(variant.manifest, environment),
-        compared="features",
+    measured = Parity(
+        variant=variant.manifest.variant,
         runtime=runtime,
         images=len(expected),
         max_difference=difference,
         argmax_agreement=agreement,
-        tolerance=bounds.max_difference,
-        min_agreement=bounds.min_agreement,
-        passed=difference <= bounds.max_difference and agreement >= bounds.min_agreement,
+        tolerance=FLOAT_BOUNDS.max_difference,
+        min_agreement=FLOAT_BOUNDS.min_agreement,
+    )
+    return _record(variant, environment, measured, "features")
+
+
+def _record(
+    variant: Artifact,
+    environment: str,
+    found: Parity,
+    compared: Literal["probabilities", "features"],
+) -> ParityRecord:
+    return ParityRecord(
+        **subject_of(variant.manifest, environment),
+        compared=compared,
+        runtime=found.runtime,
+        images=found.images,
+        max_difference=found.max_difference,
+        argmax_agreement=found.argmax_agreement,
+        tolerance=found.tolerance,
+        min_agreement=found.min_agreement,
+        passed=found.passed,
     )

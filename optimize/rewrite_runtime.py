@@ -117,6 +117,12 @@ class Built(NamedTuple):
         """What changed something, by name, and where."""
         return {item.rewrite: item.layers for item in self.applied if item.layers}
 
+    @property
+    def serialized(self) -> bytes:
+        """The content as the bytes of a file."""
+        content = self.content
+        return content if isinstance(content, bytes) else bytes(content.SerializeToString())
+
 
 def build_file(
     model: Any, runtime: str, names: Collection[str], *, pictures: Pixels | None = None

@@ -189,8 +189,7 @@ def compare_features(
         name = variant.manifest.name
         if name.precision != "float" or TECHNIQUE_WORD not in name.techniques:
             continue
-        content = build_file(backbone, runtime, PAYING[runtime]).content
         path = folder / f"features.{name.format}"
-        path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
+        path.write_bytes(build_file(backbone, runtime, PAYING[runtime]).serialized)
         with open_runtime(path, runtime) as opened:
             yield variant, (opened.name, expected, opened.predict(pictures))

@@ -100,8 +100,7 @@ class RaceTrack:
         built = build_file(self.model, self.runtime, names, pictures=self.calibration)
         kind = RUNTIME_REWRITES[self.runtime].format
         path = self.scratch / f"{len(self._files)}.{kind}"
-        content = built.content
-        path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
+        path.write_bytes(built.serialized)
         self._files.append((built, path))
         return built
 
