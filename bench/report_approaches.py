@@ -4,15 +4,17 @@ What an approach was trained on under each split and what its folds say come fro
 own; a row brings them together where classes and photos are the same.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from bench.crossval import FoldScores
 from bench.originals import Original, original_of
 from bench.report_crossval import CrossvalRow
 from bench.report_format import ABSENT, as_f1, as_share, as_spread
 from bench.report_layout import Table
-from bench.report_sentences import APPROACHES, ORIGINAL
+from bench.report_sentences import APPROACHES, NETWORKS, ORIGINAL
 from bench.report_tables import Accuracies, VariantRow
 from bench.scores import Scores
 
@@ -20,6 +22,8 @@ SPLITS = ("stratified", "grouped")
 TRAINED, REFIT = "training", "training, validation"  # photos
 _PREFERRED = "litert"
 _Task = tuple[tuple[str, ...], str]  # classes, fingerprint of the photos
+_Judged = tuple[str, str, _Task, str]  # approach, split, task, digest of the network
+_DIGITS = 8  # of a network's digest, where one approach was trained more than once
 _Cells = tuple[tuple[str, ...], list[tuple[str, ...]]]  # headers, and a row each, empty for none
 
 
@@ -48,6 +52,9 @@ class ApproachRow:
 
     Attributes:
         approach: its name.
+        network: first digits of the digest of the network that was judged, or of both; empty
+            where none was.
+        again: whether the approach was trained more than once under one split.
         classes: how many it tells apart.
         dataset: name of the photos; empty where no record tells it.
         refit: whether it was trained on the validation photos too.
@@ -57,6 +64,8 @@ class ApproachRow:
     """
 
     approach: str
+    network: str
+    again: bool
     classes: int
     dataset: str
     refit: bool
@@ -78,45 +87,90 @@ def plain_floats(rows: Sequence[VariantRow]) -> list[VariantRow]:
 
 def judged_variants(
     rows: Sequence[VariantRow], accuracies: Accuracies
-) -> dict[tuple[str, str, _Task], VariantRow]:
-    """Return the plain float variant that judges each approach, by approach, split and task."""
-    found: dict[tuple[str, str, _Task], VariantRow] = {}
+) -> dict[_Judged, VariantRow]:
+    """Return the plain float variant that judges each network, by approach, split and task."""
+    found: dict[_Judged, VariantRow] = {}
     for row in plain_floats(rows):
         if row.f1 is not None:
             task = accuracies.photos.task_of(row.photos)
-            found.setdefault((row.network, row.split_method, task), row)
+            found.setdefault((row.network, row.split_method, task, row.network_sha256), row)
     return found
+
+
+def repeated(judged: dict[_Judged, VariantRow]) -> dict[str, str]:
+    """Return how to tell apart networks of one approach, split and task: digits by digest."""
+    times = Counter(key[:3] for key in judged)
+    again = {key[0] for key, count in times.items() if count > 1}
+    return {sha256: sha256[:_DIGITS] for approach, *_, sha256 in judged if approach in again}
 
 
 def approach_rows(
     rows: Sequence[VariantRow], crossvals: Sequence[CrossvalRow], accuracies: Accuracies
 ) -> tuple[ApproachRow, ...]:
-    """Return one row for each approach and task that was judged on test photos or over folds."""
+    """Return a row for each approach and task that was judged on test photos or over folds.
+
+    Where an approach was trained more than once there is a row a network; its folds stand beside
+    one that was judged on the machine that ran them, else beside the first.
+    """
     judged = judged_variants(rows, accuracies)
     folded = {(one.approach, one.split_method, _task(one, judged)): one for one in crossvals}
     found = []
-    for approach, task in sorted({(key[0], key[2]) for key in (*judged, *folded)}):
-        tests = [judged.get((approach, method, task)) for method in SPLITS]
+    tested = {(approach, task) for approach, _, task, _ in judged}
+    for approach, task in sorted(tested | {(approach, task) for approach, _, task in folded}):
         folds = [folded.get((approach, method, task)) for method in SPLITS]
-        known = [accuracies.photos.named(row.photos) for row in tests if row]
-        names = [*(one.dataset for one in folds if one), *(one.dataset for one in known if one)]
-        dataset = next(filter(None, names), "")
-        stratified, grouped = map(_judged, tests, folds)
-        found.append(
-            ApproachRow(
-                approach=approach,
-                classes=len(task[0]),
-                dataset=dataset,
-                refit=any(accuracies.refitted(row) for row in tests if row),
-                stratified=stratified,
-                grouped=grouped,
-                original=original_of(approach, dataset),
+        pairs = _pairs([_tests(judged, approach, method, task) for method in SPLITS])
+        beside = _beside(folds, pairs)
+        for number, tests in enumerate(pairs):
+            here = folds if number == beside else [None, None]
+            known = [accuracies.photos.named(row.photos) for row in tests if row]
+            names = [*(one.dataset for one in folds if one), *(one.dataset for one in known if one)]
+            dataset = next(filter(None, names), "")
+            stratified, grouped = map(_judged, tests, here)
+            told = [row.network_sha256[:_DIGITS] for row in tests if row]
+            found.append(
+                ApproachRow(
+                    approach=approach,
+                    network=", ".join(told),
+                    again=len(pairs) > 1,
+                    classes=len(task[0]),
+                    dataset=dataset,
+                    refit=any(accuracies.refitted(row) for row in tests if row),
+                    stratified=stratified,
+                    grouped=grouped,
+                    original=original_of(approach, dataset),
+                )
             )
-        )
     return tuple(found)
 
 
-def _task(one: CrossvalRow, judged: dict[tuple[str, str, _Task], VariantRow]) -> _Task:
+def _tests(
+    judged: dict[_Judged, VariantRow], approach: str, method: str, task: _Task
+) -> list[VariantRow]:
+    return [row for key, row in judged.items() if key[:3] == (approach, method, task)]
+
+
+def _pairs(tests: Sequence[Sequence[VariantRow]]) -> list[list[VariantRow | None]]:
+    """Return one network of each split at a time; of several, those of one machine together."""
+    if all(len(rows) < 2 for rows in tests):
+        return [[next(iter(rows), None) for rows in tests]]
+    machines = dict.fromkeys(row.environment for rows in tests for row in rows)
+    found: list[list[VariantRow | None]] = []
+    for machine in machines:
+        here = ([row for row in rows if row.environment == machine] for rows in tests)
+        found += map(list, zip_longest(*here))
+    return found
+
+
+def _beside(
+    folds: Sequence[CrossvalRow | None], pairs: Sequence[Sequence[VariantRow | None]]
+) -> int:
+    """Return which pair the folds belong to."""
+    machines = {one.environment for one in folds if one}
+    ours = (any(row and row.environment in machines for row in pair) for pair in pairs)
+    return next((number for number, found in enumerate(ours) if found), 0)
+
+
+def _task(one: CrossvalRow, judged: dict[_Judged, VariantRow]) -> _Task:
     """Return the task of a cross-validation, that of test photos of an untold dataset too."""
     task = (one.labels, one.dataset_fingerprint)
     tested = {key[2] for key in judged if key[0] == one.approach}
@@ -143,6 +197,11 @@ def approach_table(rows: Sequence[ApproachRow]) -> Table | None:
     headers: list[str] = ["approach", "classes"]
     cells = [[row.approach, str(row.classes) if row.classes else ABSENT] for row in rows]
     words = 2
+    if any(row.again for row in rows):
+        headers.insert(1, "network")
+        words += 1
+        for line, row in zip(cells, rows, strict=True):
+            line.insert(1, row.network or ABSENT)
     if any(row.refit for row in rows):
         headers.append("trained on")
         words += 1
@@ -158,7 +217,9 @@ def approach_table(rows: Sequence[ApproachRow]) -> Table | None:
         headers=tuple(headers),
         rows=tuple(tuple(line) for line in cells),
         words=words,
-        note=APPROACHES + (ORIGINAL if any("original" in name for name in headers) else ""),
+        note=APPROACHES
+        + (NETWORKS if any(row.again for row in rows) else "")
+        + (ORIGINAL if any("original" in name for name in headers) else ""),
     )
 
 

@@ -18,6 +18,7 @@ from bench.report_approaches import (
     approach_rows,
     approach_table,
     judged_variants,
+    repeated,
 )
 from bench.report_charts import (
     Chart,
@@ -175,7 +176,8 @@ def build_report(
     rows = build_rows(records, accuracies)
     crossvals = crossval_rows(records)
     approaches = approach_rows(rows, crossvals, accuracies)
-    classes = class_rows(list(judged_variants(rows, accuracies).values()), accuracies, records)
+    judged = judged_variants(rows, accuracies)
+    classes = class_rows(list(judged.values()), accuracies, records, repeated(judged))
     complexity = complexity_rows(records, accuracies.photos)
     recipes = recipe_rows(records, rows, accuracies)
     choices = choose(rows, accuracies, under_ms=extras.under_ms)

@@ -1,6 +1,6 @@
 """Cross-validations and classes in a report: rows, tables and confusion charts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.crossval import FoldScores, fold_scores
@@ -16,6 +16,7 @@ CROSSVAL_HEADERS = (
     "F1 of the folds", "out of fold: weighted F1 [95 %]", "accuracy", "macro F1", "top 3",
     "calibration error", "seconds",
 )  # fmt: skip
+NO_DIGITS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class CrossvalRow:
     """One cross-validation.
 
     Attributes:
+        environment: key of the machine that ran it.
         scores: of its folds, and of all out-of-fold predictions together.
         seconds: wall time of features and folds.
         confusion: photos of each label taken for which: ``[truth][prediction]``.
@@ -30,6 +32,7 @@ class CrossvalRow:
 
     approach: str
     split_method: str
+    environment: str
     dataset: str
     dataset_fingerprint: str
     weights_source: str
@@ -79,6 +82,7 @@ def crossval_rows(records: Sequence[Record]) -> tuple[CrossvalRow, ...]:
         CrossvalRow(
             approach=one.approach,
             split_method=one.split_method,
+            environment=one.environment,
             dataset=one.dataset,
             dataset_fingerprint=one.dataset_fingerprint,
             weights_source=one.weights_source,
@@ -110,21 +114,28 @@ def crossval_table(rows: Sequence[CrossvalRow]) -> Table | None:
 
 
 def class_rows(
-    rows: Sequence[VariantRow], accuracies: Accuracies, records: Sequence[Record]
+    rows: Sequence[VariantRow],
+    accuracies: Accuracies,
+    records: Sequence[Record],
+    digits: Mapping[str, str] = NO_DIGITS,
 ) -> tuple[ClassRow, ...]:
     """Return every class as every approach recognised it, on test photos and out of fold.
 
     Args:
-        rows: the variants whose test photos are to count, one an approach, split and task.
+        rows: the variants whose test photos are to count, one a network, split and task.
         accuracies: their predictions.
         records: holds the cross-validations; of several of one approach the latest counts.
+        digits: of the digest of each network whose approach was trained more than once: they
+            follow the approach's name.
     """
     judged: dict[tuple[str, str, str, str, tuple[str, ...]], Predicted] = {}
     for row in rows:
         record = accuracies.of(row, "test")
         if record:
             _, fingerprint = accuracies.photos.task_of(row.photos)
-            judged["test", row.split_method, row.network, fingerprint, record.labels] = record
+            told = digits.get(row.network_sha256)
+            name = f"{row.network} ({told})" if told else row.network
+            judged["test", row.split_method, name, fingerprint, record.labels] = record
     for one in _latest(records):
         key = ("out of fold", one.split_method, one.approach, one.dataset_fingerprint, one.labels)
         judged[key] = one

@@ -24,6 +24,10 @@ APPROACHES = (
     " folds, which is no interval; intervals are 95 %, senders resampled. Calibration error is the"
     " expected one, in 15 bins of confidence."
 )
+NETWORKS = (
+    " An approach that was trained more than once has a row a network, by the first digits of its"
+    " digest; folds stand beside the one that was judged on their machine."
+)
 ORIGINAL = (
     " The original is the project that threadlite follows: figures as it reported them, for"
     " orientation; its test photos need not be these."

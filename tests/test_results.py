@@ -1,4 +1,4 @@
-"""What the README says comes from the records that stand in docs/results/."""
+"""What README and docs/results.md say comes from the records that stand in docs/results/."""
 
 import importlib.util
 import re
@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from bench.record import CostRecord, Record, TrainingRecord, write_records
+from bench.report_input import read_for_report
 from tests.bench.gate_records import FLOAT, INT8, judged, machine, timed
 from tests.bench.test_report_crossval import crossval
 from tests.bench.test_report_recipes import trained
@@ -17,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "docs" / "results"
 FOLDERS = sorted(path.parent for path in RESULTS.glob("*/records.jsonl"))
 EMPTY = "<!-- results: docs/results/{0} -->\n<!-- /results -->\n"
-LINKED = re.compile(r"\]\((docs/[^)]+)\)")
+LINKED = re.compile(r"\]\(([^)]+)\)")
 
 
 @pytest.fixture
@@ -33,9 +34,9 @@ def publish() -> ModuleType:
 def house(publish: ModuleType, tmp_path: Path) -> Path:
     """Return a repository that has a README with blocks for two plans and nothing else."""
     publish.REPOSITORY, publish.RESULTS = tmp_path, tmp_path / "docs" / "results"
-    publish.README = tmp_path / "README.md"
+    publish.PAGES = (tmp_path / "README.md", tmp_path / "docs" / "results.md")
     text = f"# House\n\n{EMPTY.format('first')}\nBetween.\n\n{EMPTY.format('second')}\nAfter.\n"
-    publish.README.write_text(text, encoding="utf-8")
+    publish.PAGES[0].write_text(text, encoding="utf-8")
     return tmp_path
 
 
@@ -62,21 +63,34 @@ def block_of(house: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_readme_says_what_the_records_say(publish: ModuleType, folder: Path) -> None:
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert publish.with_results(text, folder) == text
+def test_pages_say_what_the_records_say(publish: ModuleType, folder: Path) -> None:
+    page = publish.page_of(folder)
+    text = page.read_text(encoding="utf-8")
+    assert publish.with_results(text, folder, publish.block(folder, page)) == text
+
+
+def test_readme_says_what_all_records_say(publish: ModuleType) -> None:
+    folder = RESULTS / "all"
+    page = publish.page_of(folder)
+    text = page.read_text(encoding="utf-8")
+    records, _ = read_for_report([folder / "records.jsonl" for folder in FOLDERS])
+    assert publish.with_results(text, folder, publish.whole_block(records, folder, page)) == text
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_results_stand_with_plan_and_report(publish: ModuleType, folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
     assert {"records.jsonl", "report.md", f"{folder.name}.toml"} <= names
-    linked = LINKED.findall(publish.block(folder))
-    assert linked and all((REPOSITORY / link).is_file() for link in linked)
+    page = publish.page_of(folder)
+    linked = LINKED.findall(publish.block(folder, page))
+    assert linked and all((page.parent / link).is_file() for link in linked)
 
 
 def test_a_missing_block_is_said_and_nothing_is_touched(publish: ModuleType, house: Path) -> None:
-    with pytest.raises(SystemExit, match=r"has no block .*docs/results/third.* write both lines"):
+    with pytest.raises(
+        SystemExit,
+        match=r"neither README.md nor docs/results.md has a block .*third.* write both lines",
+    ):
         publish.main(finished(house, "third", [machine(), *variants()]))
     assert not (house / "docs").exists()
 
@@ -103,13 +117,32 @@ def test_two_runs_land_side_by_side_and_again_from_their_records(
     assert "Timed on Another" in block_of(house, "second")
     before = (house / "README.md").read_text(encoding="utf-8")
     (first / "report.md").unlink()
-    publish.README.write_text(before.replace("4.00", "3.00"), encoding="utf-8")
+    publish.PAGES[0].write_text(before.replace("4.00", "3.00"), encoding="utf-8")
     publish.main([])
     whole = (house / "docs" / "results" / "all" / "report.md").read_text(encoding="utf-8")
     assert whole.startswith("# Clothing articles: all landed runs\n") and "| Another |" in whole
     assert "docs/results/first/records.jsonl docs/results/second/records.jsonl" in whole
     assert (house / "README.md").read_text(encoding="utf-8") == before
     assert (first / "report.md").exists() and "Between." in before and "After." in before
+
+
+def test_a_block_stands_on_the_page_that_has_room_for_it(publish: ModuleType, house: Path) -> None:
+    page = house / "docs" / "results.md"
+    page.parent.mkdir()
+    page.write_text(
+        f"# Results\n\n{EMPTY.format('third')}\n{EMPTY.format('all')}", encoding="utf-8"
+    )
+    before = (house / "README.md").read_text(encoding="utf-8")
+    publish.main(finished(house, "third", [machine("one"), crossval(), *variants()]))
+    text = page.read_text(encoding="utf-8")
+    assert (house / "README.md").read_text(encoding="utf-8") == before
+    assert "](results/third/report.md)" in text and "](results/all/report.md)" in text
+    of_all = text.partition("docs/results/all -->\n")[2]
+    assert of_all.startswith("| approach | classes | ") and "macro F1" not in of_all
+    assert "| `custom-cnn` | 2 | " in of_all and "| 0.893 ± 0.146 |" in of_all
+    page.write_text(text.replace("<!-- /results -->", ""), encoding="utf-8")
+    with pytest.raises(SystemExit, match="is not closed"):
+        publish.main([])
 
 
 def test_a_run_of_recipes_says_what_each_part_was_worth(publish: ModuleType, house: Path) -> None:

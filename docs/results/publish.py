@@ -1,11 +1,13 @@
-"""Land runs under ``docs/results/`` and their tables in the README: ``make results``.
+"""Land runs under ``docs/results/`` and their tables where they are read: ``make results``.
 
 ``python docs/results/publish.py RUN PLAN.toml [RUN PLAN.toml ...]`` copies the records and the plan
-of each finished run and makes its report and its README table out of those records. Without words
-it makes the reports and tables of all runs that have landed anew. A plan's table stands in the
-README where a block ``<!-- results: docs/results/NAME -->`` to ``<!-- /results -->`` is.
+of each finished run and makes its report and its table out of those records. Without words it makes
+the reports and tables of all runs that have landed anew. A plan's table stands in the README or in
+``docs/results.md``, wherever a block ``<!-- results: docs/results/NAME -->`` to ``<!-- /results
+-->`` is; that of ``docs/results/all``, which all landed records make, may stand there too.
 """
 
+import os
 import shutil
 import sys
 import tempfile
@@ -23,6 +25,7 @@ from bench.record import (
     read_records,
 )
 from bench.report import write_report
+from bench.report_approaches import approach_rows, approach_table
 from bench.report_charts import drawable
 from bench.report_content import Extras
 from bench.report_crossval import CrossvalRow, crossval_rows
@@ -45,9 +48,21 @@ from bench.report_tables import Accuracies, VariantRow, build_rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "docs" / "results"
-README = REPOSITORY / "README.md"
+PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs" / "results.md")
 BEGIN, END = "<!-- results: {} -->", "<!-- /results -->"
 WHOLE, WHOLE_UNDER_MS = "Clothing articles: all landed runs", 5.0
+# Of the table of approaches, those columns that a page has room for.
+WHOLE_HEADERS = (
+    "approach", "network", "classes", "stratified test: weighted F1 [95 %]", "accuracy",
+    "the original: F1", "stratified folds: weighted F1", "the original: 5 folds",
+    "grouped folds: weighted F1",
+)  # fmt: skip
+WHOLE_NOTE = (
+    "A row a network, told by the first digits of its digest; the test photos judge it in float,"
+    " under its own runtime. Intervals are 95 %, senders resampled;"
+    " ± is the standard deviation over five folds. The original's figures are as it reported them;"
+    " its test photos need not be these."
+)
 RECORDS, PICTURE = "records.jsonl", "f1-latency.png"
 FOLD_HEADERS = ("approach", "folds", "mean ± sd", "out of fold: weighted F1 [95 %]")
 HEADERS = (
@@ -59,23 +74,22 @@ _SAME = ("split", "machine", "classes")  # columns that say nothing where they s
 
 
 def main(words: Sequence[str]) -> None:
-    """Land the runs that ``words`` name in pairs; bring their reports and the README up to date."""
+    """Land the runs that ``words`` name in pairs; bring their reports and pages up to date."""
     landed = [
         land(Path(run), Path(plan)) for run, plan in zip(words[::2], words[1::2], strict=True)
     ]
     folders = landed or sorted(path.parent for path in RESULTS.glob(f"*/{RECORDS}"))
     for folder in folders:
         make_report(folder)
-        text = with_results(README.read_text(encoding="utf-8"), folder)
-        README.write_text(text, encoding="utf-8")
-        sys.stdout.write(f"{folder.relative_to(REPOSITORY)} and README.md are up to date\n")
+        page = page_of(folder)
+        write_block(page, folder, block(folder, page))
     make_whole()
 
 
 def land(run: Path, plan: Path) -> Path:
     """Copy one run's records and plan, and return their folder; whatever was in it is gone."""
     folder = RESULTS / plan.stem
-    _around(README.read_text(encoding="utf-8"), folder)  # there must be a place for it
+    page_of(folder)  # there must be one
     records = (run / RECORDS).read_bytes()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -111,7 +125,11 @@ def make_whole() -> None:
         made = Path(scratch)
         write_report(records, made, title=WHOLE, warnings=warnings, command=command, extras=goals)
         _take_report(made, folder)
-    sys.stdout.write(f"{folder.relative_to(REPOSITORY)} is up to date\n")
+    found = [page for page in PAGES if page.exists() and _begin(folder) in _text(page)]
+    for page in found:
+        write_block(page, folder, whole_block(records, folder, page))
+    if not found:
+        sys.stdout.write(f"{folder.relative_to(REPOSITORY)} is up to date\n")
 
 
 def _take_report(made: Path, folder: Path) -> None:
@@ -123,30 +141,73 @@ def _take_report(made: Path, folder: Path) -> None:
         shutil.copy(path, folder)
 
 
-def with_results(text: str, folder: Path) -> str:
-    """Return the README's text with the block of ``folder`` written anew."""
-    before, after = _around(text, folder)
-    return f"{before}\n{block(folder)}{after}"
+def page_of(folder: Path) -> Path:
+    """Return the page that has a block for ``folder``."""
+    for page in PAGES:
+        if page.exists() and _begin(folder) in _text(page):
+            return page
+    names = " nor ".join(page.relative_to(REPOSITORY).as_posix() for page in PAGES)
+    raise SystemExit(
+        f"neither {names} has a block {_begin(folder)} ... {END}; write both lines where it goes"
+    )
 
 
-def _around(text: str, folder: Path) -> tuple[str, str]:
-    """Return the README's text up to the first line of a folder's block, and from its last on."""
-    begin = BEGIN.format(folder.relative_to(REPOSITORY).as_posix())
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(END)
-    if not found or not closed:
-        raise SystemExit(
-            f"README.md has no block {begin} ... {END}; write both lines where it goes"
-        )
-    return before + begin, END + after
+def write_block(page: Path, folder: Path, content: str) -> None:
+    """Bring the block of ``folder`` on a page up to date, and say so."""
+    page.write_text(with_results(_text(page), folder, content), encoding="utf-8")
+    names = (path.relative_to(REPOSITORY) for path in (folder, page))
+    sys.stdout.write(f"{' and '.join(map(str, names))} are up to date\n")
 
 
-def block(folder: Path) -> str:
-    """Return the README's tables of one run, from its records alone."""
+def with_results(text: str, folder: Path, content: str) -> str:
+    """Return a page's text with the block of ``folder`` written anew."""
+    before, begin, rest = text.partition(_begin(folder))
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(f"the block {begin} is not closed: write {END} where it ends")
+    return f"{before}{begin}\n{content}{end}{after}"
+
+
+def _begin(folder: Path) -> str:
+    return BEGIN.format(folder.relative_to(REPOSITORY).as_posix())
+
+
+def _text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def _place(folder: Path, page: Path) -> str:
+    """Return where a folder lies, as a link on the page has it."""
+    return Path(os.path.relpath(folder, page.parent)).as_posix()
+
+
+def whole_block(records: Sequence[Record], folder: Path, page: Path) -> str:
+    """Return a page's table of all approaches of all landed runs."""
+    accuracies = Accuracies(records)
+    rows = build_rows(records, accuracies)
+    table = approach_table(approach_rows(rows, crossval_rows(records), accuracies))
+    place, parts = _place(folder, page), []
+    if table:
+        used = [number for number, name in enumerate(table.headers) if name in WHOLE_HEADERS]
+        headers = [table.headers[number] for number in used]
+        words = sum(number < table.words for number in used)
+        lines = [
+            (f"`{row[0]}`", *(as_markdown(row[number]) for number in used[1:]))
+            for row in table.rows
+        ]
+        parts += [_grid(headers, lines, words), WHOLE_NOTE]
+    if (folder / PICTURE).exists():
+        parts.append(f"![Weighted F1 against latency, machine by machine]({place}/{PICTURE})")
+    parts.append(f"The whole report is [{place}/report.md]({place}/report.md).")
+    return "\n\n".join(parts) + "\n"
+
+
+def block(folder: Path, page: Path) -> str:
+    """Return a page's tables of one run, from its records alone."""
     records, _ = read_records(folder / RECORDS)
     accuracies = Accuracies(records)
     rows = build_rows(records, accuracies)
-    place = folder.relative_to(REPOSITORY).as_posix()
+    place = _place(folder, page)
     recipes = recipe_tables(recipe_rows(records, rows, accuracies), accuracies)
     parts = (
         _recipes(recipes) if _is_of_recipes(records, rows, recipes) else _variants(records, rows)

@@ -29,11 +29,11 @@ def crossval(*, wrong: int = 2, **changes: Any) -> CrossvalRecord:
         "weights_coverage": 0.0,
         "seed": 0,
         "labels": LABELS,
+        "environment": "one",
     }
     fields |= changes
     return CrossvalRecord(
         variant=fields["approach"],
-        environment="one",
         network="custom-cnn",
         recipe={},
         dataset_fingerprint="f" * 64,
@@ -83,9 +83,9 @@ def training(**changes: Any) -> TrainingRecord:
         "feature_runtime": "litert 2.3.0",
         "feature_seconds": 12.4,
         "trainable_parameters": 1_234_567,
+        "environment": "one",
     }
     return TrainingRecord(
-        environment="one",
         recipe={},
         dataset_fingerprint="f" * 64,
         seed=0,
@@ -142,6 +142,23 @@ def test_a_refit_is_marked() -> None:
     report = build_report(records, title="t")
     assert column(report, "trained on") == ["training", "training, validation"]
     assert [row.refit for row in report.approaches] == [False, True]
+
+
+def test_an_approach_trained_twice_has_a_row_a_network_and_its_folds_one() -> None:
+    later: dict[str, Any] = {"network_sha256": "b" * 64, "environment": "two"}
+    records: list[Record] = [
+        training(network_sha256="a" * 64), judged(network_sha256="a" * 64),
+        training(**later), judged(variant_sha256="b", predictions=(0, 0, 1, 1), **later),
+        crossval(environment="two"),
+    ]  # fmt: skip
+    report = build_report(records, title="t")
+    assert column(report, "network") == ["a" * 8, "b" * 8]
+    tests = [row.under("stratified").test for row in report.approaches]
+    assert [test and round(test.weighted_f1, 3) for test in tests] == [0.733, 1.0]
+    assert [bool(row.under("stratified").crossval) for row in report.approaches] == [False, True]
+    assert "first digits of its digest" in report.approach_table.note
+    names = {row.approach for row in report.classes if row.judged_on == "test"}
+    assert names == {f"custom-cnn ({digit * 8})" for digit in "ab"}
 
 
 def test_one_approach_on_other_classes_has_a_row_of_its_own() -> None:
