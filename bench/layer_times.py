@@ -26,19 +26,29 @@ class ProfilePlan:
 
     Attributes:
         warmup: calls before the first round.
-        rounds: turns of calls without profiling and calls with it, one after the other.
+        rounds: turns of calls without profiling and calls with it, one after the other; at least.
         calls: timed calls in each half of a round; one untimed call goes before them.
+        seconds: a model that is through earlier goes on with more rounds: on a machine whose speed
+            comes and goes, the quickest calls of either kind are alike only after some time.
+        most_rounds: but no more than these.
     """
 
     warmup: int = 10
     rounds: int = 6
     calls: int = 5
+    seconds: float = 1.5
+    most_rounds: int = 18
 
     def __post_init__(self) -> None:
         if min(self.warmup, self.rounds, self.calls) < 1:
             raise ConfigError(
                 "warmup, rounds and calls must be at least 1, got"
                 f" {self.warmup}, {self.rounds} and {self.calls}"
+            )
+        if not (self.seconds >= 0 and self.most_rounds >= self.rounds):
+            raise ConfigError(
+                "seconds must be at least 0 and most_rounds at least rounds, got"
+                f" {self.seconds:g}, {self.most_rounds} and {self.rounds}"
             )
 
 

@@ -6,12 +6,15 @@ others go on.
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from bench.cost import count_layers
+from bench.environment import usable_cores
 from bench.layer_errors import measure_errors, with_errors
 from bench.layer_times import ProfilePlan, layer_failure, measure_layer_times
 from bench.layers import precision_of
@@ -26,6 +29,7 @@ from train.keras_file import load_keras
 from train.pixels import decode
 
 LayersRecord = LayerTimesRecord | PeakRecord | FailureRecord
+_AT_ONCE = 4  # a large network holds a gigabyte with all of its tensors in view
 
 
 def layer_records(
@@ -55,7 +59,7 @@ def layer_records(
         environment: name of the environment record.
         plan: how often to call; the defaults if ``None``.
         peak_side: rows of the matrix product that the peak is measured with.
-        advance: called with 1 after each variant.
+        advance: called with 1 when each variant has been timed; errors are measured after that.
 
     Returns:
         A record a variant, in the order given; then failures of parts of it (stages
@@ -67,32 +71,27 @@ def layer_records(
     """
     known = {one.manifest.payload_sha256: one for one in networks}
     counts = _Counts(known)
-    measured: list[LayersRecord] = []
-    failures: list[LayersRecord] = []
-    timed: list[tuple[Artifact, LayerTimesRecord]] = []
-    with _references(variants, known) as reference_of:
-        for variant in variants:
-            runtime = runtime_for(variant.manifest.name.format)
-            (record,) = measure_layer_times(
-                [(variant, runtime)],
-                threads=threads,
-                environment=environment,
-                picture=photos[0],
-                plan=plan,
-            )
-            if isinstance(record, LayerTimesRecord):
-                record = counts.laid_to(record, variant)
-                try:
-                    record = _compared(record, variant, reference_of(variant), photos)
-                except ThreadliteError as error:
-                    failures.append(
-                        layer_failure(variant, runtime, environment, error, stage="layer-errors")
-                    )
-                timed.append((variant, record))
-            measured.append(record)
-            if advance is not None:
-                advance(1)
-    return [*measured, *failures, *_peaks(timed, threads, environment, plan, peak_side)]
+    records: list[LayersRecord] = []
+    for variant in variants:
+        (record,) = measure_layer_times(
+            [(variant, runtime_for(variant.manifest.name.format))],
+            threads=threads,
+            environment=environment,
+            picture=photos[0],
+            plan=plan,
+        )
+        if isinstance(record, LayerTimesRecord):
+            record = counts.laid_to(record, variant)
+        records.append(record)
+        if advance is not None:
+            advance(1)
+    failures = _compare(records, variants, known, photos, environment)
+    timed = [
+        (variant, record)
+        for variant, record in zip(variants, records, strict=True)
+        if isinstance(record, LayerTimesRecord)
+    ]
+    return [*records, *failures, *_peaks(timed, threads, environment, plan, peak_side)]
 
 
 def network_of(variant: Artifact, networks: Mapping[str, Artifact]) -> Artifact | None:
@@ -163,15 +162,55 @@ def _is_plain_float(variant: Artifact) -> bool:
     return variant.manifest.steps[-1].technique == "convert"
 
 
-def _compared(
-    record: LayerTimesRecord,
-    variant: Artifact,
-    reference: Artifact | None,
+def _compare(
+    records: list[LayersRecord],
+    variants: Sequence[Artifact],
+    networks: Mapping[str, Artifact],
     photos: Sequence[Path],
+    environment: str,
+) -> list[LayersRecord]:
+    """Put the errors of their layers into the records; return what failed.
+
+    Nothing is timed here, so that as many variants are compared at once as there are cores.
+    """
+    failures: list[LayersRecord] = []
+    jobs: dict[int, Future[LayerTimesRecord]] = {}
+    with (
+        _references(variants, networks) as reference_of,
+        ThreadPoolExecutor(min(usable_cores(), _AT_ONCE)) as pool,
+    ):
+
+        def attempt(place: int, step: Callable[[], None]) -> None:
+            try:
+                step()
+            except ThreadliteError as error:
+                runtime = runtime_for(variants[place].manifest.name.format)
+                failures.append(
+                    layer_failure(
+                        variants[place], runtime, environment, error, stage="layer-errors"
+                    )
+                )
+
+        def submit(place: int, record: LayerTimesRecord) -> None:
+            reference = reference_of(variants[place])
+            if reference is not None:
+                jobs[place] = pool.submit(_compared, record, variants[place], reference, photos)
+
+        def collect(place: int) -> None:
+            records[place] = jobs[place].result()
+
+        for place, record in enumerate(records):
+            if isinstance(record, LayerTimesRecord):
+                attempt(place, partial(submit, place, record))
+        for place in tuple(jobs):
+            attempt(place, partial(collect, place))
+    return failures
+
+
+def _compared(
+    record: LayerTimesRecord, variant: Artifact, reference: Artifact, photos: Sequence[Path]
 ) -> LayerTimesRecord:
-    """Return ``record`` with the errors of its layers, where there is a float model."""
-    if reference is None:
-        return record
+    """Return ``record`` with the errors of its layers."""
     pictures = np.stack([decode(photo, variant.manifest.pixels) for photo in photos])
     runtime = runtime_for(variant.manifest.name.format)
     errors = measure_errors(reference.payload, variant.payload, runtime, pictures)

@@ -1,8 +1,8 @@
 """The child process that profiles one model: what crashes a runtime costs this process alone.
 
 Its question (``bench.apart``) holds ``model``, ``runtime``, ``threads``, ``shape`` and ``dtype`` of
-the input whose bytes follow, ``warmup``, ``rounds``, ``calls`` in a round, and ``bare``: whether to
-time calls without profiling, in turns with the profiled ones. It answers with the fields of
+the input whose bytes follow, the fields of ``bench.layer_times.ProfilePlan``, and ``bare``: whether
+to time calls without profiling, in turns with the profiled ones. It answers with the fields of
 ``bench.profile.Profile``, ``runtime``, ``latencies_us`` and, as far as the file tells them,
 ``layers``.
 """
@@ -48,7 +48,10 @@ def answer(job: dict[str, Any], content: bytes) -> dict[str, Any]:
         profiler = open_profiler(model, threads=threads)
         profiler.feed(tensor)
         profiler.run(job["warmup"], timed=False)
-        for _ in range(job["rounds"]):
+        start = time.monotonic()
+        for done in range(job["most_rounds"]):
+            if done >= job["rounds"] and time.monotonic() - start >= job["seconds"]:
+                break
             if bare is not None:
                 bare.invoke()
                 times = time_calls(bare, job["calls"], time.perf_counter)

@@ -25,6 +25,7 @@ MANY_MARKS = 1_000
 # Okabe & Ito 2008, told apart by colour-blind readers; the blue is lighter, to show on near-black.
 COLOURS = (
     "#2F83C5", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8B6F47", "#7F7F7F",
+    "#8E63CE", "#8C8C1A", "#C2185B",
 )  # fmt: skip
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 MUTED = "#7a828c"  # front and bars: seen on white and near-black

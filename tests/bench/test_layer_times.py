@@ -1,5 +1,6 @@
 """Operators timed for real on both runtimes, and children that crash, hang or refuse."""
 
+import math
 import random
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from tests.tiny_models import shared_variants
 from train.artifact import Artifact
 from train.errors import ConfigError, RuntimeFailure
 
-PLAN = ProfilePlan(warmup=2, rounds=2, calls=2)
+PLAN = ProfilePlan(warmup=2, rounds=2, calls=2, seconds=0)
 RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime"}
 
 
@@ -149,10 +150,35 @@ def test_a_child_that_fails_gives_its_reason(
         profile_model(Path("m.tflite"), "litert", tensor, threads=1, plan=PLAN, answer_seconds=1.0)
 
 
-@pytest.mark.parametrize("broken", [{"warmup": 0}, {"rounds": 0}, {"calls": 0}])
-def test_a_plan_without_calls_is_refused(broken: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match="at least 1"):
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ({"warmup": 0}, "at least 1, got 0, 6 and 5"),
+        ({"rounds": 0}, "at least 1, got 10, 0 and 5"),
+        ({"calls": 0}, "at least 1, got 10, 6 and 0"),
+        ({"seconds": -1}, "seconds must be at least 0 .*, got -1, 18 and 6"),
+        ({"seconds": math.nan}, "seconds must be at least 0 .*, got nan, 18 and 6"),
+        ({"most_rounds": 5}, "most_rounds at least rounds, got 1.5, 5 and 6"),
+    ],
+)
+def test_a_plan_without_calls_is_refused(broken: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
         ProfilePlan(**broken)
+
+
+def test_a_short_model_goes_on_for_some_time_but_not_for_ever(
+    variants: dict[str, Artifact], picture: Path
+) -> None:
+    pairs = [(variants["float.tflite"], "litert")]
+    calls = []
+    for seconds in (0, 600):
+        plan = ProfilePlan(warmup=1, rounds=2, calls=2, seconds=seconds, most_rounds=5)
+        (record,) = measure_layer_times(
+            pairs, threads=1, environment="e" * 16, picture=picture, plan=plan
+        )
+        assert isinstance(record, LayerTimesRecord)
+        calls.append((len(record.calls_us), len(record.latencies_us)))
+    assert calls == [(4, 4), (10, 10)]
 
 
 def test_no_threads_are_refused(picture: Path) -> None:

@@ -15,7 +15,7 @@ from tests.bench.damage import flipped, truncated
 from tests.tiny_models import pictures, shared_variants
 from train.artifact import Artifact, open_artifact
 
-PLAN = ProfilePlan(warmup=1, rounds=1, calls=2)
+PLAN = ProfilePlan(warmup=1, rounds=1, calls=2, seconds=0)
 KEPT = Path(__file__).parents[2] / "models/efficientnet-lite0"
 NAMES = ("float.tflite", "int8.tflite", "float.onnx", "int8.onnx")
 
