@@ -32,7 +32,7 @@ def read_npz(path: Path, model: Any) -> dict[str, Array]:
     del model
     try:
         with zipfile.ZipFile(path) as archive:
-            _require_size(sum(entry.file_size for entry in archive.infolist()))
+            require_size(sum(entry.file_size for entry in archive.infolist()))
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # zipfile, zlib and numpy each raise their own
@@ -79,7 +79,7 @@ def read_legacy_h5(path: Path, model: Any) -> dict[str, Array]:
                 for layer in map(_text, root.attrs["layer_names"])
             }
             # Names may repeat; what is linked once could be read many times.
-            _require_size(sum(_bytes_of(root[x][name]) for x in layers for name in layers[x]))
+            require_size(sum(_bytes_of(root[x][name]) for x in layers for name in layers[x]))
             for layer, names in layers.items():
                 entries |= {
                     key: np.asarray(root[layer][name])
@@ -100,7 +100,7 @@ def read_keras(path: Path, model: Any) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(path) as archive:
             for name in ("config.json", "model.weights.h5"):
-                _require_size(archive.getinfo(name).file_size)
+                require_size(archive.getinfo(name).file_size)
             config = json.loads(archive.read("config.json"))
             weights = archive.read("model.weights.h5")
         layers = [
@@ -134,6 +134,16 @@ def require_plain_h5(source: Path | IO[bytes]) -> None:
         _require_plain(file)
 
 
+def require_size(size: int) -> None:
+    """Refuse weights that unpack to over 2 GiB.
+
+    Raises:
+        WeightsError: they do.
+    """
+    if size > MAX_WEIGHTS_BYTES:
+        raise WeightsError(f"its weights unpack to {size:,} bytes, over the limit of 2 GiB")
+
+
 def variable_name(variable: Any) -> str:
     """Return the last part of a Keras variable's name: ``kernel`` of ``stem_conv/kernel:0``."""
     return str(variable.name).split(":")[0].rsplit("/", 1)[-1]
@@ -141,11 +151,6 @@ def variable_name(variable: Any) -> str:
 
 def _unreadable(path: Path, kind: str, error: Exception) -> WeightsError:
     return WeightsError(f"{path} is not a whole {kind} file of weights ({error}); make it again")
-
-
-def _require_size(size: int) -> None:
-    if size > MAX_WEIGHTS_BYTES:
-        raise WeightsError(f"its weights unpack to {size:,} bytes, over the limit of 2 GiB")
 
 
 def _require_plain(file: Any) -> None:
@@ -171,7 +176,7 @@ def _require_plain(file: Any) -> None:
                 if item.dtype.hasobject:
                     raise WeightsError(f"its array {item.name} holds no numbers")
                 total += _bytes_of(item)
-                _require_size(total)
+                require_size(total)
 
 
 def _bytes_of(dataset: Any) -> int:
