@@ -17,7 +17,7 @@ import numpy as np
 from optimize.nameplate import nameplate_for, with_tflite_nameplate, write_onnx_nameplate
 from train import keras_file
 from train.artifact import Artifact, Step, derive_artifact
-from train.backend import tensorflow
+from train.backend import tensorflow, tflite_converter_of
 from train.chatter import native_chatter_hidden
 from train.errors import ArtifactError, ConversionError
 from train.variant import Format, Variant
@@ -103,7 +103,7 @@ def static_function(model: Any, dtype: str) -> Any:
 def tflite_converter(model: Any, dtype: str) -> Any:
     """Return TensorFlow Lite's converter of ``model`` on one picture of ``dtype``."""
     function = static_function(model, dtype).get_concrete_function()
-    return tensorflow().lite.TFLiteConverter.from_concrete_functions([function], model)
+    return tflite_converter_of(function, model)
 
 
 def to_tflite(model: Any) -> bytes:

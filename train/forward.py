@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from train.backend import keras, tensorflow
+from train.backend import keras, tensorflow, tflite_converter_of
 from train.chatter import native_chatter_hidden
 
 Maps = npt.NDArray[np.float32]
@@ -116,6 +116,5 @@ def _converted(model: Any) -> bytes:
     function = tf.function(lambda pictures: model(pictures, training=False))
     concrete = function.get_concrete_function(tf.TensorSpec(shape, tf.float32))
     with native_chatter_hidden():
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
-        content: bytes = converter.convert()
+        content: bytes = tflite_converter_of(concrete, model).convert()
     return content
