@@ -44,6 +44,7 @@ from bench.report_crossval import (
 )
 from bench.report_curves import curve_chart, loss_chart
 from bench.report_flips import Flips, build_flips
+from bench.report_format import listed
 from bench.report_layers import LayersOf, build_layers
 from bench.report_layout import Table
 from bench.report_ledger import LedgerSection, build_ledgers, ledger_section
@@ -97,7 +98,7 @@ class Report:
     """All that a report says, before it is laid out.
 
     Attributes:
-        machines: the processors that times were taken on.
+        machines: the processors that times were taken on; empty where none were.
         machines_mean: whose times these are, in words.
         approaches: the approaches, one for each set of classes and photos.
         photos: the sets of classes and photos that rows and choices name by their keys.
@@ -124,7 +125,7 @@ class Report:
     title: str
     command: str
     records: int
-    machines: tuple[str, ...]
+    machines: str
     machines_mean: str
     photos: tuple[Photos, ...]
     rows: tuple[VariantRow, ...]
@@ -192,7 +193,7 @@ def build_report(
         title=title,
         command=command,
         records=len(records),
-        machines=tuple(machine_name(environment, known) for environment in timed),
+        machines=listed([machine_name(one, known) for one in timed], len(timed)),
         machines_mean=machine_sentence(tuple(timed), known),
         photos=accuracies.photos.sets,
         rows=rows,

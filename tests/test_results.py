@@ -175,8 +175,11 @@ def test_a_run_of_folds_or_trainings_alone_lands_too(publish: ModuleType, house:
 
 
 def test_times_of_two_machines_are_told_apart(publish: ModuleType, house: Path) -> None:
-    records = [machine(), machine("f" * 16), *variants(), *variants(environment="f" * 16)]
+    records: list[Record] = [machine(name * 16) for name in "efd"]
+    records += [one for name in "efd" for one in variants(environment=name * 16)]
     publish.main(finished(house, "first", records))
+    told = "times taken on A CPU (dddddddd), A CPU (eeeeeeee) and A CPU (ffffffff).\n"
+    assert told in (house / "docs/results/first/report.md").read_text(encoding="utf-8")
     content = block_of(house, "first")
     assert content.startswith("| variant | machine | weighted F1 [95 %] |")
     assert "| `net.float.tflite` | A CPU (ffffffff) |" in content
