@@ -112,7 +112,7 @@ def test_another_version_of_the_library_is_stood_in_for_and_marked(
     job = {
         "model": str(variants["int8.tflite"].payload), "runtime": "litert", "threads": 1,
         "bare": True, "shape": [1, SIDE, SIDE, 3], "dtype": "uint8", "warmup": 1, "rounds": 2,
-        "calls": 2,
+        "calls": 2, "seconds": 0, "most_rounds": 2,
     }  # fmt: skip
     found = profile_worker.answer(job, pictures(1).tobytes())
     record = LayerTimesRecord(
