@@ -12,7 +12,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -121,7 +121,7 @@ READERS: dict[str, Callable[[Path, Any], dict[str, Array]]] = {
 """Ending to reader; the first that a file's name ends in reads it."""
 
 
-def require_plain_h5(source: Path | IO[bytes]) -> None:
+def require_plain_h5(source: Path) -> None:
     """Refuse an HDF5 file that leads into others or unpacks to over 2 GiB; no array is read.
 
     Raises:
