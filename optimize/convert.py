@@ -125,7 +125,7 @@ def to_onnx(model: Any) -> Any:
     import tf2onnx
 
     function = static_function(model, "uint8")
-    with _nodes_in_order():
+    with _converter_mended():
         proto = converted(
             lambda: tf2onnx.convert.from_function(
                 function,
@@ -141,16 +141,20 @@ def to_onnx(model: Any) -> Any:
 
 
 @contextmanager
-def _nodes_in_order() -> Iterator[None]:
-    """Let the converter keep a graph's nodes in their order, not in that of their addresses.
+def _converter_mended() -> Iterator[None]:
+    """Let tf2onnx keep a graph's nodes in their order, and its transposes as they are.
 
     What is left of a graph after unused nodes are dropped comes out of a set of objects, which
     every process orders anew. Where a transpose ends up hangs on which of them is pushed first:
     one file in fifteen of a network with a last map of one place came out otherwise.
+    Of a map of one place it makes a reshape of each transpose, into a shape that it no longer
+    knows rightly once transposes were moved: ConvNeXt at 32 pixels came out broken. ONNX Runtime
+    makes the same reshapes when it opens the file.
     """
     from tf2onnx.graph import Graph
+    from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer
 
-    unordered = Graph.extract_sub_graph_nodes
+    unordered, reshapes = Graph.extract_sub_graph_nodes, TransposeOptimizer.post_optimize_action
 
     def ordered(graph: Any, *arguments: Any, **options: Any) -> list[Any]:
         places = {node.name: place for place, node in enumerate(graph.get_nodes())}
@@ -158,10 +162,12 @@ def _nodes_in_order() -> Iterator[None]:
         return sorted(found, key=lambda node: (places.get(node.name, len(places)), node.name))
 
     Graph.extract_sub_graph_nodes = ordered
+    TransposeOptimizer.post_optimize_action = lambda optimizer: None
     try:
         yield
     finally:
         Graph.extract_sub_graph_nodes = unordered
+        TransposeOptimizer.post_optimize_action = reshapes
 
 
 def write_tflite(content: bytes, path: Path, parent: Artifact, variant: Variant) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bench.record import EnvironmentRecord
 from deploy.bundle import Bundle, write_bundle
 from tests.foreign import chromium, mediapipe_at_hand, page_runtimes
 from tests.tiny_models import LABELS, pictures, shared_variants
@@ -20,7 +21,17 @@ from train.storage import digest_of_file
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "docs" / "results"
-MACHINE = {"network_sha256": "0" * 64, "split_method": "grouped", "environment": "0" * 16}
+MACHINE = EnvironmentRecord(
+    environment="0" * 16,
+    cpu="Old Chip",
+    cores=2,
+    memory_bytes=2**30,
+    cpu_features=("avx",),
+    system="Linux 6",
+    python="3.11.7",
+    packages={},
+)
+BASE = {"network_sha256": "0" * 64, "split_method": "grouped", "environment": "0" * 16}
 SAID = (
     "As it must be: same top class on 15 of 16 pictures under LiteRT.js, 2 threads,"
     " largest difference 1.2e-7 (at most 0.16)."
@@ -49,7 +60,7 @@ def bundle(variants: dict[str, Artifact], tmp_path: Path) -> Bundle:
 
 
 def record(publish: ModuleType, **changes: Any) -> Any:
-    fields = {**MACHINE, "variant": "tiny.int8.tflite", "client": "LiteRT", "version": "litert 2"}
+    fields = {**BASE, "variant": "tiny.int8.tflite", "client": "LiteRT", "version": "litert 2"}
     told = {"pictures": 16, "same_top": 16, "max_difference": 0.00312, "tolerance": 0.16}
     return publish.ClientRecord(**{**fields, **told, **changes})
 
@@ -57,27 +68,52 @@ def record(publish: ModuleType, **changes: Any) -> Any:
 def test_the_table_tells_answers_gaps_and_failures(publish: ModuleType) -> None:
     records = [
         record(publish),
-        record(publish, client="MediaPipe", version="", failure="it is Tuesday"),
+        record(publish, client="MediaPipe", version="", failure="it is\nTuesday"),
         record(publish, variant="tiny.float.onnx", client="ONNX Runtime", tolerance=0.001),
     ]
-    lines = publish.block(records).splitlines()
+    lines = publish.block([MACHINE], records).splitlines()
     assert lines[0].startswith("| bundle | split | precision | LiteRT | TensorFlow | MediaPipe |")
     assert lines[2].startswith("| tiny | grouped | int8 | 16 of 16, 0.003 | not run | failed [1] |")
     assert lines[3].startswith("| tiny | grouped | float | not run |")
     assert "[1] it is Tuesday" in lines
     assert any("(at most 0.001 in float, 0.16 in int8)" in line for line in lines)
+    assert "Run on Old Chip with avx (Linux 6)." in lines
+
+
+def test_where_no_client_answered_no_bound_is_told(publish: ModuleType) -> None:
+    told = publish.block([MACHINE], [record(publish, version="", failure="no bundle")])
+    assert "that made the bundle.\n" in told and "at most" not in told
+
+
+def test_bundles_that_landed_before_keep_their_rows(
+    publish: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{publish.BEGIN}\n{publish.END}\n")
+    for name, value in (("REPOSITORY", tmp_path), ("TARGET", tmp_path / "out"), ("PAGE", page)):
+        monkeypatch.setattr(publish, name, value)
+    other = record(publish, variant="other.int8.tflite")
+    publish.land([MACHINE], [record(publish, failure="it was ill"), other])
+    new = MACHINE.model_copy(update={"environment": "1" * 16, "cpu": "New Chip"})
+    again = record(publish, environment="1" * 16, variant="tiny.int8.tflite")
+    publish.land([new], [again])
+    machines, records = publish.read_lines(tmp_path / "out" / publish.RECORDS)
+    assert records == [other, again] and machines == [MACHINE, new]
+    assert "Run on Old Chip with avx (Linux 6), and on New Chip with avx" in page.read_text()
+    publish.land([new], [record(publish, environment="1" * 16, variant="other.int8.tflite")])
+    assert publish.read_lines(tmp_path / "out" / publish.RECORDS)[0] == [new]
 
 
 def test_the_page_is_written_anew_between_its_marks(publish: ModuleType) -> None:
     text = publish.PAGE.read_text(encoding="utf-8")
     records = [record(publish)]
-    once = publish.with_results(text, records)
-    assert publish.block(records) in once and publish.with_results(once, records) == once
+    once = publish.with_results(text, [MACHINE], records)
+    assert publish.block([MACHINE], records) in once and publish.with_results(once, [MACHINE], records) == once
     with pytest.raises(SystemExit, match="has no block"):
-        publish.with_results("# nothing here\n", records)
+        publish.with_results("# nothing here\n", [MACHINE], records)
     kept = publish.TARGET / publish.RECORDS
     if kept.exists():
-        assert publish.with_results(text, publish.read_lines(kept)) == text
+        assert publish.with_results(text, *publish.read_lines(kept)) == text
 
 
 def test_the_pages_sentence_is_read_and_a_difference_is_none(publish: ModuleType) -> None:
@@ -95,7 +131,7 @@ def test_the_pages_sentence_is_read_and_a_difference_is_none(publish: ModuleType
 def test_a_client_that_differs_is_a_record_with_its_reason(
     publish: ModuleType, bundle: Bundle
 ) -> None:
-    base = {**MACHINE, "variant": "tiny.int8.tflite"}
+    base = {**BASE, "variant": "tiny.int8.tflite"}
     clients = ["LiteRT", "ONNX Runtime"]
     sound = publish.verified(bundle, base, clients)
     assert [one.failure for one in sound] == ["", ""]
@@ -140,11 +176,11 @@ def test_every_client_is_asked_and_what_is_done_is_not_done_again(
         publish.main(words)
         lines = (tmp_path / "out" / publish.RECORDS).read_text().splitlines()
         assert [json.loads(line)["kind"] for line in lines] == ["environment"] + ["client"] * 12
-        records = publish.read_lines(tmp_path / "out" / publish.RECORDS)
+        machines, records = publish.read_lines(tmp_path / "out" / publish.RECORDS)
         assert [one.failure for one in records] == [""] * 12
         assert {one.client for one in records} == set(publish.CLIENTS)
         assert all(one.same_top == one.pictures == 16 for one in records)
-        assert publish.block(records) in page.read_text()
+        assert publish.block(machines, records) in page.read_text()
         monkeypatch.setattr(publish, "measured", None)  # which would fail if it were called
         publish.main(words)
     assert (tmp_path / "out" / publish.RECORDS).read_text().splitlines() == lines

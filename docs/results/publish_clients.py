@@ -4,7 +4,7 @@
 among ARTIFACTS (folders of artifacts, as a run leaves them), makes its variants unless they stand
 there too, bundles them, runs the golden pictures on every client, and lands records and table in
 ``docs/results/clients/`` and ``docs/deploy.md``. A network that is done is not done again, so that
-a killed run goes on.
+a killed run goes on; a bundle of another network that has landed keeps its row.
 
 It needs Chromium; npm's runtimes and MediaPipe are brought into the user's cache on first use.
 """
@@ -74,7 +74,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if not networks:
         raise SystemExit("none of the artifacts is a trained network that was asked for")
     machine = describe_environment()
-    lines = [machine.model_dump_json() + "\n"]
+    found: list[ClientRecord] = []
     with Display() as display, chromium() as program:
         runtimes = web_runtimes(display.say)
         for network in networks:
@@ -87,8 +87,8 @@ def main(words: Sequence[str] | None = None) -> None:
                     threads=arguments.threads,
                 )  # fmt: skip
                 write_text(folder / RECORDS, measured(subject, machine, program, runtimes))
-            lines.append((folder / RECORDS).read_text(encoding="utf-8"))
-    land("".join(lines))
+            found += read_lines(folder / RECORDS)[1]
+    land([machine], found)
 
 
 def parsed(words: Sequence[str] | None) -> argparse.Namespace:
@@ -179,41 +179,65 @@ def variant_of(subject: Subject, precision: str, target: Format) -> Artifact:
     )  # fmt: skip
 
 
-def land(lines: str) -> None:
-    """Write the records and bring the page up to date."""
+def land(machines: Sequence[EnvironmentRecord], records: Sequence[ClientRecord]) -> None:
+    """Write the records, beside those of other bundles, and bring the page up to date."""
+    machines, records = beside_landed(machines, records)
     shutil.rmtree(TARGET, ignore_errors=True)
     TARGET.mkdir(parents=True)
+    lines = "".join(f"{one.model_dump_json()}\n" for one in (*machines, *records))
     write_text(TARGET / RECORDS, lines)
-    records = read_lines(TARGET / RECORDS)
-    write_text(TARGET / "clients.md", "# Bundles on every client\n\n" + block(records))
-    write_text(PAGE, with_results(PAGE.read_text(encoding="utf-8"), records))
+    write_text(TARGET / "clients.md", "# Bundles on every client\n\n" + block(machines, records))
+    write_text(PAGE, with_results(PAGE.read_text(encoding="utf-8"), machines, records))
     sys.stdout.write(f"{TARGET.relative_to(REPOSITORY)} and docs/deploy.md are up to date\n")
 
 
-def read_lines(path: Path) -> list[ClientRecord]:
-    """Return the records of clients; the lines that tell the machine are passed over."""
+def beside_landed(
+    machines: Sequence[EnvironmentRecord], records: Sequence[ClientRecord]
+) -> tuple[list[EnvironmentRecord], list[ClientRecord]]:
+    """Return these records and those landed of other bundles, in order, with their machines."""
+    known = read_lines(TARGET / RECORDS) if (TARGET / RECORDS).exists() else ([], [])
+    anew = {row_of(one) for one in records}
+    both = [one for one in known[1] if row_of(one) not in anew] + list(records)
+    used = {one.environment for one in both}
+    places = {one.environment: one for one in (*known[0], *machines) if one.environment in used}
+    return list(places.values()), sorted(both, key=row_of)
+
+
+def row_of(record: ClientRecord) -> tuple[str, str, str]:
+    """Return what tells the bundle of a record: network, split and precision."""
+    name = parse_variant(record.variant)
+    return name.network, record.split_method, name.precision
+
+
+def read_lines(path: Path) -> tuple[list[EnvironmentRecord], list[ClientRecord]]:
+    """Return the machines and the records of clients in a file."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if json.loads(line)["kind"] == "client"]
-    return [ClientRecord.model_validate_json(line) for line in kept]
+    kinds = [(json.loads(line)["kind"], line) for line in lines]
+    machines = [line for kind, line in kinds if kind == "environment"]
+    clients = [line for kind, line in kinds if kind == "client"]
+    return (
+        [EnvironmentRecord.model_validate_json(line) for line in machines],
+        [ClientRecord.model_validate_json(line) for line in clients],
+    )
 
 
-def with_results(text: str, records: Sequence[ClientRecord]) -> str:
+def with_results(
+    text: str, machines: Sequence[EnvironmentRecord], records: Sequence[ClientRecord]
+) -> str:
     """Return the page's text with its block written anew."""
     before, found, rest = text.partition(BEGIN)
     _, closed, after = rest.partition(END)
     if not found or not closed:
         raise SystemExit(f"{PAGE.name} has no block {BEGIN} ... {END}")
-    return f"{before}{BEGIN}\n{block(records)}{END}{after}"
+    return f"{before}{BEGIN}\n{block(machines, records)}{END}{after}"
 
 
-def block(records: Sequence[ClientRecord]) -> str:
+def block(machines: Sequence[EnvironmentRecord], records: Sequence[ClientRecord]) -> str:
     """Return the table, a row a bundle and a column a client, and what failed below it."""
     rows: dict[tuple[str, str, str], dict[str, ClientRecord]] = {}
     for one in records:
-        name = parse_variant(one.variant)
-        rows.setdefault((name.network, one.split_method, name.precision), {})[one.client] = one
+        rows.setdefault(row_of(one), {})[one.client] = one
     failures = list(dict.fromkeys(one.failure for one in records if one.failure))
-    versions = {one.client: one.version for one in records if one.version}
     return "\n".join(
         [
             f"| bundle | split | precision | {' | '.join(CLIENTS)} |",
@@ -221,13 +245,22 @@ def block(records: Sequence[ClientRecord]) -> str:
             *(f"| {' | '.join((*key, *cells(row, failures)))} |" for key, row in rows.items()),
             "",
             "Golden pictures with the same top class, and the largest difference of a probability"
-            " from the runtime that made the bundle"
-            f" (at most {tolerances(records)}).",
-            f"Clients: {'; '.join(versions[client] for client in CLIENTS if client in versions)}.",
-            *(f"\n[{number}] {reason}" for number, reason in enumerate(failures, start=1)),
+            f" from the runtime that made the bundle{tolerances(records)}.",
+            f"Clients: {'; '.join(versions(records))}.",
+            f"Run on {', and on '.join(dict.fromkeys(map(machine_in_words, machines)))}.",
+            *(
+                f"\n[{number}] {' '.join(reason.split())}"
+                for number, reason in enumerate(failures, start=1)
+            ),
             "",
         ]
     )
+
+
+def versions(records: Sequence[ClientRecord]) -> list[str]:
+    """Return every version of each client, in the order of the columns."""
+    found = dict.fromkeys((one.client, one.version) for one in records if one.version)
+    return [version for client in CLIENTS for name, version in found if name == client]
 
 
 def cells(row: dict[str, ClientRecord], failures: Sequence[str]) -> list[str]:
@@ -244,10 +277,17 @@ def cells(row: dict[str, ClientRecord], failures: Sequence[str]) -> list[str]:
     return found
 
 
+def machine_in_words(machine: EnvironmentRecord) -> str:
+    """Return the processor, what it can do, and the system."""
+    features = ", ".join(machine.cpu_features)
+    return f"{machine.cpu}{f' with {features}' if features else ''} ({machine.system})"
+
+
 def tolerances(records: Sequence[ClientRecord]) -> str:
-    """Return the bounds of each precision in words."""
+    """Return the bounds of each precision in words, where any client got so far."""
     bounds = {parse_variant(one.variant).precision: one.tolerance for one in records if one.version}
-    return ", ".join(f"{bound:g} in {precision}" for precision, bound in sorted(bounds.items()))
+    told = ", ".join(f"{bound:g} in {precision}" for precision, bound in sorted(bounds.items()))
+    return f" (at most {told})" if told else ""
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -118,6 +119,46 @@ def test_golden_pictures_have_the_same_top_class(page: Any, site: Bundle, engine
     settle(page)
     told = page.locator("#checked").inner_text()
     assert told.startswith(f"As it must be: same top class on 16 of 16 pictures under {engine}")
+
+
+def padded_pool() -> bytes:
+    """Return an ONNX model: a pixel less one, zeros around the map, the largest of 3 x 3."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["numbers"], to=kinds.FLOAT),
+        helper.make_node("Sub", ["numbers", "one"], ["shifted"]),
+        helper.make_node("Pad", ["shifted", "pads"], ["padded"]),
+        helper.make_node("MaxPool", ["padded"], ["largest"], kernel_shape=[3, 3], strides=[2, 2]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "padded-pool",
+        [helper.make_tensor_value_info("pixels", kinds.UINT8, [1, 1, 4, 4])],
+        [helper.make_tensor_value_info("largest", kinds.FLOAT, [1, 1, 2, 2])],
+        [
+            helper.make_tensor("one", kinds.FLOAT, [], [1.0]),
+            helper.make_tensor("pads", kinds.INT64, [8], [0, 0, 1, 1, 0, 0, 1, 1]),
+        ],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=10)
+    return bytes(model.SerializeToString())
+
+
+def test_zeros_around_a_map_stay_zeros_before_a_max_pool(page: Any) -> None:
+    """Over black pixels every number is -1: a window with a zero of the padding has 0 for it."""
+    model = base64.b64encode(padded_pool()).decode()
+    found = page.evaluate(
+        """async (model) => {
+            const { ENGINES } = await import('./engines.js');
+            const bytes = Uint8Array.from(atob(model), (letter) => letter.charCodeAt(0));
+            const opened = await ENGINES.onnx.open(bytes, [1, 1, 4, 4]);
+            return Array.from(await opened.run(new Uint8Array(16)));
+        }""",
+        model,
+    )
+    # Rows and columns 0 and 5 of 6 are padding; windows begin at 0 and 2.
+    assert found == [0.0, 0.0, 0.0, -1.0]
 
 
 def test_a_golden_picture_that_is_another_is_told(page: Any) -> None:

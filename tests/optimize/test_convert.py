@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -17,7 +18,7 @@ from tests.tiny_models import LABELS, SIDE, tiny_network, write_parent
 from train.artifact import Artifact, open_artifact
 from train.backend import keras
 from train.errors import ArtifactError, ConversionError
-from train.networks import NETWORKS
+from train.networks import NETWORKS, convnext
 
 # Run with another hash seed and a fresh counter of names: neither may show in the files.
 WRITER = """
@@ -98,6 +99,22 @@ def test_onnx_is_static_takes_uint8_and_transposes_at_most_twice(
     # NHWC to the runtime's NCHW before the first convolution and back before the average.
     assert kinds.count("Transpose") <= 2
     assert not {"Shape", "Gather", "BatchNormalization"} & set(kinds)
+
+
+def test_maps_of_one_place_answer_alike_in_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 32 pixels the last maps of ConvNeXt are 1 x 1, where a transpose moves nothing."""
+    narrow = [convnext.Stage(channels=8 + 4 * number, blocks=2) for number in range(4)]
+    monkeypatch.setattr(convnext, "STAGES", tuple(narrow))
+    network = convnext.build_convnext_tiny(image_size=32, classes=3)
+    generator = np.random.default_rng(0)
+    for weight in network.weights:
+        weight.assign(generator.normal(0.0, 0.3, weight.shape))
+    pixels = generator.integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
+    session = onnxruntime.InferenceSession(to_onnx(network).SerializeToString())
+    (found,) = session.run(None, {session.get_inputs()[0].name: pixels})
+    # float32 sums of a hundred terms, in another order: some 1e-6 of a probability.
+    np.testing.assert_allclose(found, network(pixels.astype(np.float32)), rtol=0, atol=1e-5)
+    assert found.max() < 0.99  # an answer that is sure of itself would show no difference
 
 
 def test_a_converted_artifact_is_no_parent(variants: dict[str, Artifact], tmp_path: Path) -> None:
