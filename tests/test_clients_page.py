@@ -108,7 +108,10 @@ def test_the_page_is_written_anew_between_its_marks(publish: ModuleType) -> None
     text = publish.PAGE.read_text(encoding="utf-8")
     records = [record(publish)]
     once = publish.with_results(text, [MACHINE], records)
-    assert publish.block([MACHINE], records) in once and publish.with_results(once, [MACHINE], records) == once
+    assert (
+        publish.block([MACHINE], records) in once
+        and publish.with_results(once, [MACHINE], records) == once
+    )
     with pytest.raises(SystemExit, match="has no block"):
         publish.with_results("# nothing here\n", [MACHINE], records)
     kept = publish.TARGET / publish.RECORDS

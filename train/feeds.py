@@ -224,6 +224,8 @@ def _loaded(
     def read(step: Any) -> list[Any]:
         kinds = [spec.dtype for spec in signature]
         found = tf.numpy_function(lambda step: load(int(step), batches[step]), [step], kinds)
-        return [tf.ensure_shape(one, spec.shape) for one, spec in zip(found, signature, strict=True)]
+        return [
+            tf.ensure_shape(one, spec.shape) for one, spec in zip(found, signature, strict=True)
+        ]
 
     return tf.data.Dataset.range(len(batches)).map(lambda step: tuple(read(step)))

@@ -1,6 +1,8 @@
 """Batches from made-up arrays whose values say which photo and which view they are."""
 
 import math
+import resource
+import sys
 from typing import Any
 
 import numpy as np
@@ -186,3 +188,23 @@ def test_mixing_reaches_photos_too() -> None:
     ((_, targets, _),) = batches(feed, 0)
     assert math.isclose(targets.sum(), 6.0, abs_tol=1e-5)
     assert ((targets > 0.01) & (targets < 0.99)).any()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts page faults of the GNU C library")
+def test_memory_that_is_let_go_stays_with_the_process() -> None:
+    """A feed must not tell the C library to give every array's pages back to the system at once.
+
+    An array of 1 MiB has 256 pages of 4 KiB. Where they go back, each new array faults on all.
+    """
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(50):
+            np.ones(1 << 20, dtype=np.uint8)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    faults()  # the library learns from the first ones how much to keep
+    rows = rows_of([0, 1, 2], [0, 1, 1])
+    feed = MapsFeed(rows, views=numbered_views(1, 3), recipe=recipe(), seed=0)
+    assert len(batches(feed, 0)) == 1
+    assert faults() < 50 * 256 / 4
