@@ -27,7 +27,9 @@ _CHANNELWISE = frozenset(
         *("BatchNormalization", "Rescaling", "Activation", "Dropout"),
     }
 )
-_ELEMENTWISE_ACTIVATIONS = frozenset({"gelu", "linear", "relu", "relu6", "silu", "swish"})
+_ELEMENTWISE_ACTIVATIONS = frozenset(
+    {"gelu", "linear", "relu", "relu6", "silu", "square_root", "swish"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

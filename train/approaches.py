@@ -220,7 +220,7 @@ APPROACHES: dict[str, Approach] = {
     ),
     "lite-trio": Approach(
         network="lite-trio",
-        recipe=Recipe(image_size=224, head_first=True, head_views=4, epochs=0),
+        recipe=Recipe(image_size=260, head_first=True, epochs=0),
         about="frozen features of EfficientNet-Lite0, -Lite2 and MobileNetV2, and a linear head",
     ),
 }

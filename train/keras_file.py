@@ -18,6 +18,7 @@ from train.backend import keras
 from train.errors import ArtifactError, WeightsError
 from train.hub_file import keep_hub_models, opened_hub_models
 from train.keras_safety import require_known_classes
+from train.networks.square_root import square_root
 from train.weight_files import require_plain_h5, require_size
 
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can hold
@@ -78,6 +79,7 @@ def _rebuilt(path: Path, weights: Path) -> Any:
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read(_CONFIG))
     config["compile_config"] = None
+    square_root()  # a network may name it
     model = keras().saving.deserialize_keras_object(config, safe_mode=True)
     model.load_weights(weights)
     return model

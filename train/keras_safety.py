@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from train.errors import ArtifactError
+from train.networks import square_root
 
 HUB_CLASS = "KerasLayer"
 _NETWORK = ("tf_keras.src.engine.functional", "Functional", "Functional")
@@ -92,13 +93,15 @@ def _layer_name(value: dict[str, Any], outer: Any) -> Any:
 def _complaint(value: dict[str, Any]) -> str:
     """Return what is wrong with one object of a configuration; nothing where it is known."""
     for key, item in value.items():
-        if key == "activation" and not (isinstance(item, str) and item in ALLOWED_ACTIVATIONS):
+        if key == "activation" and not _is_known_activation(item):
             return f"has the activation {_short(item)}, which is not known here"
         if key.endswith("_initializer") and not isinstance(item, dict):
             return f"has the initializer {_short(item)}, which is not written as Keras does"
         if key.endswith(_NONE_ONLY) and item is not None:
             return f"has a {key}, which opening must not build"
     if "class_name" not in value and "registered_name" not in value:
+        return ""
+    if value == square_root.as_written():
         return ""
     if value.get("class_name") == "Lambda":
         return "is a Lambda, which holds code that opening would run"
@@ -112,6 +115,11 @@ def _complaint(value: dict[str, Any]) -> str:
     ):
         return f"is a {HUB_CLASS} with other settings than {', '.join(sorted(_HUB_SETTINGS))}"
     return ""
+
+
+def _is_known_activation(item: Any) -> bool:
+    named = isinstance(item, str) and item in ALLOWED_ACTIVATIONS
+    return named or item == square_root.as_written()
 
 
 def _identity(value: dict[str, Any]) -> tuple[str, str, str | None] | None:

@@ -1,8 +1,9 @@
-"""lite-trio: three light backbones on one picture, their pooled features side by side.
+"""lite-trio: three light backbones on one picture, the roots of their pooled features side by side.
 
 Networks that were made and trained differently see different things, so a linear head on all
-three is better than on any. Each keeps its own rescaling and its own weights; one input of pixels
-serves all. It costs what the three cost together.
+three is better than on any; on roots it is better still (``square_root.py``). Each keeps its own
+rescaling and its own weights; one input of pixels serves all. It costs what the three cost
+together.
 Every layer of a backbone bears its name there behind a prefix: ``lite0_stem_conv``. So the weights
 of each load by name, and a prefix freezes a backbone or a stage of it.
 """
@@ -18,6 +19,7 @@ from train.networks import mobilenet_v2
 from train.networks.application_names import Array, translated
 from train.networks.blocks import HEAD_LAYER, feature_classifier, plain_input
 from train.networks.efficientnet_lite import lite_maps
+from train.networks.square_root import square_root
 
 BACKBONES: MappingProxyType[str, str] = MappingProxyType(
     {"lite0_": "efficientnet-lite0", "lite2_": "efficientnet-lite2", "mobile_": "mobilenet-v2"}
@@ -39,8 +41,8 @@ def build_lite_trio(*, image_size: int, classes: int) -> Any:
 
     Returns:
         A functional model from pixels ``(batch, image_size, image_size, 3)`` in [0, 255] to
-        probabilities ``(batch, classes)``; its ``features`` are ``(batch, 3840)``: 1280 of
-        efficientnet-lite0, then of efficientnet-lite2, then of mobilenet-v2.
+        probabilities ``(batch, classes)``; its ``features`` are ``(batch, 3840)``: roots of
+        1280 of efficientnet-lite0, then of efficientnet-lite2, then of mobilenet-v2.
 
     Raises:
         ConfigError: a size or a number of classes out of range.
@@ -51,7 +53,8 @@ def build_lite_trio(*, image_size: int, classes: int) -> Any:
         layers.GlobalAveragePooling2D(name=f"{prefix}features")(maps(pixels, prefix=prefix))
         for prefix, maps in _MAPS.items()
     ]
-    features = layers.Concatenate(name="features")(pooled)
+    together = layers.Concatenate(name="pooled")(pooled)
+    features = layers.Activation(square_root(), name="features")(together)
     return feature_classifier(pixels, features, classes=classes, name="lite-trio")
 
 
