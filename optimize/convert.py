@@ -148,8 +148,8 @@ def _converter_mended() -> Iterator[None]:
     every process orders anew. Where a transpose ends up hangs on which of them is pushed first:
     one file in fifteen of a network with a last map of one place came out otherwise.
     Of a map of one place it makes a reshape of each transpose, into a shape that it no longer
-    knows rightly once transposes were moved: ConvNeXt at 32 pixels came out broken. ONNX Runtime
-    makes the same reshapes when it opens the file.
+    knows rightly once transposes were moved: ConvNeXt at 32 pixels came out broken. Left as it is,
+    such a transpose copies some hundred numbers.
     """
     from tf2onnx.graph import Graph
     from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer

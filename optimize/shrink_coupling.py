@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from train.errors import ConversionError
+from train.networks.square_root import NAME as SQUARE_ROOT
 
 Numbers = npt.NDArray[np.int64]
 Kept = npt.NDArray[np.bool_]
@@ -28,7 +29,7 @@ _CHANNELWISE = frozenset(
     }
 )
 _ELEMENTWISE_ACTIVATIONS = frozenset(
-    {"gelu", "linear", "relu", "relu6", "silu", "square_root", "swish"}
+    {"gelu", "linear", "relu", "relu6", "silu", SQUARE_ROOT, "swish"}
 )
 
 

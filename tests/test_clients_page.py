@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bench.record import EnvironmentRecord
 from deploy.bundle import Bundle, write_bundle
+from tests.bench.gate_records import machine
 from tests.foreign import chromium, mediapipe_at_hand, page_runtimes
 from tests.tiny_models import LABELS, pictures, shared_variants
 from train.artifact import Artifact
@@ -21,16 +21,7 @@ from train.storage import digest_of_file
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "docs" / "results"
-MACHINE = EnvironmentRecord(
-    environment="0" * 16,
-    cpu="Old Chip",
-    cores=2,
-    memory_bytes=2**30,
-    cpu_features=("avx",),
-    system="Linux 6",
-    python="3.11.7",
-    packages={},
-)
+MACHINE = machine("0" * 16, cpu="Old Chip", cpu_features=("avx",), system="Linux 6")
 BASE = {"network_sha256": "0" * 64, "split_method": "grouped", "environment": "0" * 16}
 SAID = (
     "As it must be: same top class on 15 of 16 pictures under LiteRT.js, 2 threads,"

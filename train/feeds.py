@@ -210,8 +210,8 @@ def _loaded(
     """Return what ``load`` gives for each step, in order, as a ``tf.data.Dataset``.
 
     ``Dataset.from_generator`` would be shorter. Under Python 3.11 TensorFlow then tells the C
-    library, for good, to ask the system for the memory of every tensor and to give it back after:
-    a step of custom-cnn took 2.4 times as long.
+    library, for good, to ask the system for the memory of every tensor and to give it back after,
+    and most of a small network's step goes into page faults.
 
     Args:
         steps: photos of each step.
@@ -221,11 +221,13 @@ def _loaded(
     tf = tensorflow()
     batches = list(steps)
 
-    def read(step: Any) -> list[Any]:
-        kinds = [spec.dtype for spec in signature]
-        found = tf.numpy_function(lambda step: load(int(step), batches[step]), [step], kinds)
-        return [
+    kinds = [spec.dtype for spec in signature]
+
+    def read(step: Any) -> tuple[Any, ...]:
+        found = tf.numpy_function(lambda number: load(int(number), batches[number]), [step], kinds)
+        shaped = [
             tf.ensure_shape(one, spec.shape) for one, spec in zip(found, signature, strict=True)
         ]
+        return tuple(shaped)
 
-    return tf.data.Dataset.range(len(batches)).map(lambda step: tuple(read(step)))
+    return tf.data.Dataset.range(len(batches)).map(read)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from train.errors import ArtifactError
-from train.networks import square_root
+from train.networks.square_root import AS_WRITTEN as SQUARE_ROOT
 
 HUB_CLASS = "KerasLayer"
 _NETWORK = ("tf_keras.src.engine.functional", "Functional", "Functional")
@@ -101,7 +101,7 @@ def _complaint(value: dict[str, Any]) -> str:
             return f"has a {key}, which opening must not build"
     if "class_name" not in value and "registered_name" not in value:
         return ""
-    if value == square_root.as_written():
+    if value == SQUARE_ROOT:
         return ""
     if value.get("class_name") == "Lambda":
         return "is a Lambda, which holds code that opening would run"
@@ -119,7 +119,7 @@ def _complaint(value: dict[str, Any]) -> str:
 
 def _is_known_activation(item: Any) -> bool:
     named = isinstance(item, str) and item in ALLOWED_ACTIVATIONS
-    return named or item == square_root.as_written()
+    return named or item == SQUARE_ROOT
 
 
 def _identity(value: dict[str, Any]) -> tuple[str, str, str | None] | None:

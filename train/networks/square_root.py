@@ -9,11 +9,21 @@ networks: Yang et al. 2021, arXiv:2101.06395, section 3.2.
 
 from collections.abc import Callable
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from train.backend import keras, tensorflow
 
 PACKAGE, NAME = "threadlite", "square_root"
+AS_WRITTEN = MappingProxyType(
+    {
+        "module": "builtins",
+        "class_name": "function",
+        "config": f"{PACKAGE}>{NAME}",
+        "registered_name": "function",
+    }
+)
+"""How Keras writes this activation in a file."""
 EPSILON = 1e-6  # keeps the slope finite at zero: at most 500
 
 
@@ -29,13 +39,3 @@ def square_root() -> Callable[[Any], Any]:
     register = keras().saving.register_keras_serializable(package=PACKAGE, name=NAME)
     registered: Callable[[Any], Any] = register(function)
     return registered
-
-
-def as_written() -> dict[str, str]:
-    """Return how Keras writes this activation in a file."""
-    return {
-        "module": "builtins",
-        "class_name": "function",
-        "config": f"{PACKAGE}>{NAME}",
-        "registered_name": "function",
-    }

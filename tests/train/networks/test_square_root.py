@@ -11,7 +11,7 @@ import pytest
 from train.backend import keras, tensorflow
 from train.errors import ArtifactError
 from train.keras_file import load_keras, save_keras
-from train.networks.square_root import as_written, square_root
+from train.networks.square_root import AS_WRITTEN, square_root
 
 
 def network() -> Any:
@@ -44,7 +44,7 @@ def test_a_keras_file_names_it(tmp_path: Path) -> None:
     pictures = np.full((1, 4, 4, 3), 9.0, np.float32)
     np.testing.assert_array_equal(load_keras(path)(pictures), model(pictures))
     with zipfile.ZipFile(path) as archive:
-        assert json.dumps(as_written()) in archive.read("config.json").decode()
+        assert json.dumps(dict(AS_WRITTEN)) in archive.read("config.json").decode()
 
 
 def test_another_function_in_its_place_is_refused(tmp_path: Path) -> None:
