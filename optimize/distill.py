@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from optimize.distill_losses import distillation_loss, similarity_loss, unit_rows
+from optimize.distill_losses import similarity_loss, taught_loss, unit_rows
 from optimize.teacher import Taught, answers_of, mean_of
 from train.artifact import HISTORY_NAME, Artifact
 from train.backend import keras
@@ -287,12 +287,12 @@ class StudentTrainer(Trainer):
         super().__init__(model, feed, training.recipe, seed=training.seed)
 
     def loss(self, targets: Any, logits: Any, features: Any) -> Any:
-        """Return the mean loss of a batch; see ``distillation_loss``."""
+        """Return the mean loss of a batch; see ``taught_loss``."""
         config, classes = self._config, self.feed.rows.classes
         by_labels = super().loss(targets[:, :classes], logits, features)
         told = targets[:, classes : 2 * classes]
-        by_teacher = distillation_loss(told, logits, temperature=config.temperature)
-        loss = (1.0 - config.share) * by_labels + config.share * by_teacher
+        share, heat = config.share, config.temperature
+        loss = taught_loss(by_labels, told, logits, share=share, temperature=heat)
         if config.feature_weight:
             theirs = targets[:, 2 * classes :]
             loss += config.feature_weight * similarity_loss(theirs, features)

@@ -55,3 +55,17 @@ def similarity_loss(theirs: Any, features: Any) -> Any:
 
     batch = tf.cast(tf.shape(features)[0], tf.float32)
     return tf.reduce_sum((alike(theirs) - alike(features)) ** 2) / batch**2
+
+
+def taught_loss(by_labels: Any, told: Any, logits: Any, *, share: float, temperature: float) -> Any:
+    """Return the loss of a batch that learns from labels and from a teacher.
+
+    Args:
+        by_labels: the mean loss by labels.
+        told: see ``distillation_loss``.
+        logits: likewise.
+        share: of the teacher, in [0, 1]; the labels have the rest.
+        temperature: likewise.
+    """
+    by_teacher = distillation_loss(told, logits, temperature=temperature)
+    return (1.0 - share) * by_labels + share * by_teacher

@@ -2,17 +2,18 @@
 
 The same views, batches, loss and moving average as in the training, by the recipe that the
 artifact's manifest holds; every layer learns, normalizations included, for what they normalize
-has changed. A constraint may hold the weights to a pattern after every step. A fine-tuning that
-was cut off goes on from its checkpoints.
+has changed. A constraint may hold the weights to a pattern after every step, and the network that
+was changed may teach what became of it. A fine-tuning that was cut off goes on from its
+checkpoints.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 
+from optimize.finetune_trainer import Constraint, ParentFeed, TuningTrainer
 from train.approaches import Approach, Recipe
 from train.artifact import Artifact
 from train.backend import make_repeatable
@@ -22,7 +23,8 @@ from train.errors import ConfigError
 from train.feeds import PhotoFeed
 from train.fitting import freeze
 from train.hub_network import HUB_LAYER
-from train.loop import Trainer, train_epochs
+from train.keras_file import load_keras
+from train.loop import train_epochs
 from train.networks.blocks import HEAD_LAYER
 from train.pixels import load_pixels
 from train.progress import Progress
@@ -54,11 +56,15 @@ class TuningConfig:
         epochs: over the training photos; 0 leaves the network untrained.
         learning_rate: peak rate, after a warm-up of one epoch and before the cosine decay.
         weight_decay: decoupled decay, for kernels alone.
+        parent_share: of the parent's answers in the loss, in [0, 1]; the labels have the rest.
+        temperature: that both sides' scores are divided by, at least 1, where the parent teaches.
     """
 
     epochs: int = 8
     learning_rate: float = 5e-4
     weight_decay: float = 0.02
+    parent_share: float = 0.0
+    temperature: float = 2.0
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
@@ -67,50 +73,10 @@ class TuningConfig:
             raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
         if not self.weight_decay >= 0:
             raise ConfigError(f"weight_decay must be 0 or more, got {self.weight_decay}")
-
-
-class Constraint(Protocol):
-    """A pattern that weights are held to while they train."""
-
-    @property
-    def state(self) -> Sequence[Any]:
-        """TensorFlow variables that belong into a checkpoint."""
-
-    def bind(self, live: Any, averaged: Any, *, steps_per_epoch: int) -> None:
-        """Take the network in training and its moving average, and hold both from the start on."""
-
-    def hold(self, step: Any) -> None:
-        """Bring the live weights back to the pattern after ``step``; runs inside a graph."""
-
-    def hold_average(self) -> None:
-        """Bring the moving average to the pattern; runs inside a graph."""
-
-    def is_settled(self, epochs: int) -> bool:
-        """Return whether the pattern is the final one after so many epochs."""
-
-
-class _HeldTrainer(Trainer):
-    """A trainer whose weights are held to a pattern after every step."""
-
-    def __init__(
-        self, model: Any, feed: PhotoFeed, recipe: Recipe, *, seed: int, constraint: Constraint
-    ) -> None:
-        super().__init__(model, feed, recipe, seed=seed)
-        self._constraint = constraint
-        self._steps_per_epoch = len(feed.rows.train) // recipe.batch_size
-        constraint.bind(self.model, self.averaged, steps_per_epoch=self._steps_per_epoch)
-        self.state.held = list(constraint.state)
-
-    def _average(self) -> None:
-        self._constraint.hold(self.step)
-        super()._average()
-        self._constraint.hold_average()
-
-    def validation_f1(self) -> float | None:
-        """Return the validation F1; none before the pattern is final: no epoch wins then."""
-        if not self._constraint.is_settled(int(self.step) // self._steps_per_epoch):
-            return None
-        return super().validation_f1()
+        if not 0.0 <= self.parent_share <= 1.0:
+            raise ConfigError(f"parent_share must be in [0, 1], got {self.parent_share}")
+        if not self.temperature >= 1.0:
+            raise ConfigError(f"temperature must be 1 or more, got {self.temperature}")
 
 
 def fine_tune(
@@ -150,11 +116,26 @@ def fine_tune(
         load_pixels(photos, contract, advance=progress.advance)
         for contract in (larger(training.contract, CROP_MARGIN), training.contract)
     )
-    feed = PhotoFeed(training.rows(), large=large, plain=plain, recipe=recipe, seed=training.seed)
-    if constraint is None:
-        trainer = Trainer(model, feed, recipe, seed=training.seed)
-    else:
-        trainer = _HeldTrainer(model, feed, recipe, seed=training.seed, constraint=constraint)
+    shown: dict[str, Any] = {
+        "large": large,
+        "plain": plain,
+        "recipe": recipe,
+        "seed": training.seed,
+    }
+    feed = (
+        ParentFeed(training.rows(), parent=load_keras(parent.payload), **shown)
+        if config.parent_share
+        else PhotoFeed(training.rows(), **shown)
+    )
+    trainer = TuningTrainer(
+        model,
+        feed,
+        recipe,
+        seed=training.seed,
+        constraint=constraint,
+        parent_share=config.parent_share,
+        temperature=config.temperature,
+    )
     key = digest_of(
         [
             technique,

@@ -7,18 +7,20 @@ import numpy as np
 import pytest
 
 from optimize.cluster import ClusterConfig, cluster, most_distinct
-from optimize.finetune import TuningConfig, tuned_recipe
+from optimize.finetune import TuningConfig, training_of, tuned_recipe
+from optimize.finetune_trainer import ParentFeed, TuningTrainer
 from optimize.prune import PruneConfig, count_zeros, prune
 from optimize.shrink import ShrinkConfig, shrink
 from tests.optimize.colours import BATCH, workshop, write_dataset, write_small
 from tests.tiny_models import write_parent
 from tests.train.small_network import Cut, CutAfter
 from train.artifact import HISTORY_NAME, Artifact
+from train.backend import tensorflow
 from train.dataset import Dataset
 from train.errors import ArtifactError, ConfigError
 from train.keras_file import load_keras
 from train.metrics import weighted_f1
-from train.pixels import load_pixels
+from train.pixels import PixelContract, load_pixels
 from train.predict import predict
 from train.splits import select
 
@@ -49,7 +51,7 @@ def require_best_epoch(artifact: Artifact, dataset: Dataset) -> None:
     assert weighted_f1(truths, answers, 3) == pytest.approx(best)
 
 
-SHRINK = ShrinkConfig(epochs=3, learning_rate=0.01, maccs=0.6, multiple=2)
+SHRINK = ShrinkConfig(epochs=3, learning_rate=0.01, maccs=0.6, multiple=2, parent_share=0.2)
 
 
 def test_a_cut_off_fine_tuning_ends_with_the_same_bytes(
@@ -119,3 +121,54 @@ def test_the_recipe_is_the_parents_with_nothing_frozen(small: Artifact, tmp_path
     bare = write_parent(tmp_path / "bare")
     with pytest.raises(ConfigError, match=r"the recipe in its manifest cannot be used \(it names"):
         tuned_recipe(bare, TuningConfig())
+
+
+def test_the_parent_answers_to_the_very_views_that_its_child_is_shown(
+    dataset: Dataset, small: Artifact
+) -> None:
+    recipe = tuned_recipe(small, TuningConfig(epochs=1))
+    side = recipe.image_size // 2  # a child that takes smaller pictures than its parent
+    rows = training_of(small, recipe, dataset).rows()
+    contract = PixelContract(height=side, width=side)
+    pixels, parent = load_pixels(dataset.photos, contract), load_keras(small.payload)
+    smaller = recipe.model_copy(update={"image_size": side, "mixup": 0.2})
+    feed = ParentFeed(rows, parent=parent, large=pixels, plain=pixels, recipe=smaller, seed=0)
+    views, targets, _ = next(iter(feed.batches(0)))
+    assert views.shape == (BATCH, side, side, 3)
+    np.testing.assert_allclose(targets[:, :3].numpy().sum(axis=1), 1.0, atol=1e-6)
+    enlarged = tensorflow().image.resize(views, (recipe.image_size, recipe.image_size))
+    np.testing.assert_allclose(targets[:, 3:], parent(enlarged, training=False), atol=1e-5)
+
+
+def test_the_loss_is_the_parents_as_far_as_it_is_asked(dataset: Dataset, small: Artifact) -> None:
+    recipe = tuned_recipe(small, TuningConfig(epochs=1))
+    pixels, parent = load_pixels(dataset.photos, small.manifest.pixels), load_keras(small.payload)
+    rows = training_of(small, recipe, dataset).rows()
+    feed = ParentFeed(rows, parent=parent, large=pixels, plain=pixels, recipe=recipe, seed=0)
+    label, told = np.float32([[0, 1, 0]]), np.float32([[0.7, 0.1, 0.2]])
+    logits = np.log(np.float32([[0.5, 0.25, 0.25]]))
+
+    def loss(share: float) -> float:
+        trainer = TuningTrainer(parent, feed, recipe, seed=0, parent_share=share, temperature=1.0)
+        return float(trainer.loss(np.concatenate([label, told], axis=1), logits, None))
+
+    # Labels are smoothed by 0.1: 0.9333 of the second class, 0.0333 of the others.
+    by_labels = -(0.0333333 * np.log(0.5) + 0.9666667 * np.log(0.25))
+    by_parent = -(0.7 * np.log(0.5) + 0.3 * np.log(0.25))
+    assert loss(0.0) == pytest.approx(by_labels, rel=1e-5)
+    assert loss(1.0) == pytest.approx(by_parent, rel=1e-5)
+    assert loss(0.7) == pytest.approx(0.3 * by_labels + 0.7 * by_parent, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"parent_share": 1.5}, r"parent_share must be in \[0, 1\], got 1.5"),
+        ({"temperature": 0.5}, "temperature must be 1 or more, got 0.5"),
+    ],
+)
+def test_a_share_or_a_temperature_that_is_none_is_refused(
+    wrong: dict[str, float], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ShrinkConfig(**wrong)  # type: ignore[arg-type]  # the words of a command line
