@@ -2,10 +2,10 @@
 
 Every variant lives in a child process of its own. Each is called until its times are steady;
 then all are timed in rounds: in each round every variant has one turn, in an order drawn anew
-from a seed, so that what slows the machine for a while slows all of them alike. A turn is one
-untimed call and then ``TURN_CALLS`` timed ones: the untimed call brings the model's weights back
-into the caches and wakes its threads after the others' turns, as in an app that classifies one
-picture after another.
+from a seed, so that what slows the machine for a while slows all of them alike. A turn is an
+untimed lead-in (``bench.worker.LEAD_SECONDS``, one call at least) and then ``TURN_CALLS`` timed
+calls: the lead-in brings the model's weights back into the caches and its threads onto their cores
+after the others' turns, as in an app that classifies one picture after another.
 """
 
 import random

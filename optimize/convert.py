@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from optimize.nameplate import nameplate_for, with_tflite_nameplate, write_onnx_nameplate
+from optimize.onnx_constants import share_scales
 from train import keras_file
 from train.artifact import Artifact, Step, derive_artifact
 from train.backend import tensorflow, tflite_converter_of
@@ -176,7 +177,11 @@ def write_tflite(content: bytes, path: Path, parent: Artifact, variant: Variant)
 
 
 def write_onnx(proto: Any, path: Path, parent: Artifact, variant: Variant) -> None:
-    """Write an ``.onnx`` with its nameplate; equal graphs give equal bytes."""
+    """Write an ``.onnx`` with its nameplate; equal graphs give equal bytes.
+
+    ``proto`` is changed: scales and zero points that are equal are kept once.
+    """
+    share_scales(proto)
     write_onnx_nameplate(proto, nameplate_for(parent.manifest, variant))
     path.write_bytes(proto.SerializeToString(deterministic=True))
 

@@ -1,4 +1,4 @@
-"""Writing ``.tflite`` files: aligned, with entries in their metadata and labels attached.
+"""Writing ``.tflite`` files: aligned, equal vectors once, with metadata and labels attached.
 
 A ``.tflite`` is a flatbuffer; files are attached to it as a zip archive behind its end, which
 readers of either form pass over.
@@ -33,7 +33,11 @@ def unpacked(content: bytes) -> Any:
 
 
 def packed(model: Any, *, room_bytes: int) -> bytes:
-    """Return a ``schema.ModelT`` as a file, its tensor data aligned.
+    """Return a ``schema.ModelT`` as a file, its tensor data aligned, equal vectors written once.
+
+    A flatbuffer refers to vectors by their place, and several may refer to one. In int8 every
+    kernel and every bias has a zero point for each channel, of 8 bytes and all of them zero: a
+    twelfth of EfficientNet-Lite0's file.
 
     Args:
         model: the model as objects.
@@ -41,13 +45,23 @@ def packed(model: Any, *, room_bytes: int) -> bytes:
     """
     import flatbuffers
 
-    class AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
-        """Keeps tensor data aligned, which the generated Python code forgets."""
+    class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
+        """Aligns tensor data, which the generated Python code forgets, and shares vectors."""
+
+        def __init__(self, room_bytes: int) -> None:
+            super().__init__(room_bytes)
+            self._places: dict[tuple[str, bytes], Any] = {}
 
         def StartVector(self, size: int, count: int, alignment: int) -> Any:
             return super().StartVector(size, count, _ALIGNMENT if size == 1 else alignment)
 
-    builder = AlignedBuilder(room_bytes)
+        def CreateNumpyVector(self, array: Any) -> Any:
+            key = (array.dtype.str, array.tobytes())
+            if key not in self._places:
+                self._places[key] = super().CreateNumpyVector(array)
+            return self._places[key]
+
+    builder = SharingBuilder(room_bytes)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from deploy.runtime import RUNTIMES, runtime_for
-from optimize.techniques import TECHNIQUES, Chain, make_config, parse_chain
+from optimize.techniques import TECHNIQUES, Chain, base_of, make_config, parse_chain
 from threadlite.plan_approach import ApproachSection, Section, once
 from train.dataset import DROPPED_LABELS, SourceOptions
 from train.errors import ConfigError, ThreadliteError, UsageError
@@ -69,7 +69,8 @@ class OptimizeSection(Section):
 
     Attributes:
         techniques: each makes a variant in every format; ``shrink+prune+int8`` chains several.
-        settings: of each technique, wherever it stands.
+        settings: of each technique, wherever it stands; those of ``shrink`` are of ``shrink@30``
+            too, and its own lie over them.
     """
 
     techniques: tuple[str, ...] = ("int8",)
@@ -78,8 +79,9 @@ class OptimizeSection(Section):
     @model_validator(mode="after")
     def _are_known(self) -> Self:
         for name in self.settings:
-            if name not in TECHNIQUES:
+            if base_of(name) not in TECHNIQUES:
                 raise ValueError(f"{name!r} is not known; choose from {', '.join(TECHNIQUES)}")
+            self.config_of(name)
         self.chains_of(self.techniques)
         return self
 
@@ -106,7 +108,8 @@ class OptimizeSection(Section):
     def config_of(self, technique: str) -> Any:
         """Return the technique's configuration with this plan's settings."""
         try:
-            return make_config(technique, self.settings.get(technique, {}))
+            own = [self.settings.get(name, {}) for name in (base_of(technique), technique)]
+            return make_config(technique, {**own[0], **own[1]})
         except ThreadliteError as error:
             raise ValueError(str(error)) from error
 

@@ -31,7 +31,7 @@ from bench.steadiness import (
     sample_warnings,
     worse_of,
 )
-from bench.worker import SETTLE_PAUSES, SETTLE_SECONDS, settle
+from bench.worker import LEAD_SECONDS, SETTLE_PAUSES, SETTLE_SECONDS, settle
 from tests.bench.damage import flipped, truncated
 from train.artifact import Artifact, open_artifact
 from train.errors import ConfigError, RuntimeFailure
@@ -420,6 +420,13 @@ def test_the_worker_times_only_the_timed_calls() -> None:
     ]
     assert np.array_equal(models[-1].fed[0], PICTURE[np.newaxis])
     assert all(model.closed for model in models)
+
+
+def test_a_quick_model_is_called_for_a_while_before_its_turn() -> None:
+    quick = LEAD_SECONDS / 3.9  # four of them last a little longer
+    costs = [0.5, *[quick] * 4, 3.0, 0.5]  # the cold start, the lead-in, two turns
+    replies, _ = _serve([{"untimed": 1, "timed": 1}, {"untimed": 0, "timed": 1}], costs)
+    assert [reply["latencies_ms"] for reply in replies[1:]] == [[3000.0], [500.0]]
 
 
 def test_the_worker_answers_a_failing_model_with_its_reason() -> None:

@@ -3,6 +3,7 @@
 import io
 import zipfile
 
+import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
@@ -54,6 +55,36 @@ def test_tensor_data_stays_aligned(content: bytes) -> None:
         field = data.Offset(4)
         if field:
             assert data.Vector(field) % ALIGNMENT == 0
+
+
+def test_equal_vectors_are_written_once_and_nothing_of_the_model_is_lost(content: bytes) -> None:
+    model = unpacked(content)
+    tensors = model.subgraphs[0].tensors
+    kept = packed(model, room_bytes=len(content))
+    points = {
+        points.tobytes()
+        for tensor in tensors
+        if isinstance(points := tensor.quantization.zeroPoint, np.ndarray)
+    }
+    for tensor in tensors:  # as many vectors as tensors, none like another
+        if isinstance(tensor.quantization.zeroPoint, np.ndarray):
+            tensor.quantization.zeroPoint = list(tensor.quantization.zeroPoint)
+    apart = packed(model, room_bytes=len(content))
+    spared = sum(8 * len(tensor.quantization.zeroPoint or ()) for tensor in tensors) - sum(
+        map(len, points)
+    )
+    assert len(apart) - len(kept) == pytest.approx(spared, rel=0.02)
+    assert spared > 0.05 * len(content)
+
+    def told(file: bytes) -> list[object]:
+        graph = schema.ModelT.InitFromPackedBuf(file, 0).subgraphs[0]
+        return [
+            (tensor.name, *(np.asarray(part).tolist() for part in (found.scale, found.zeroPoint)))
+            for tensor in graph.tensors
+            if (found := tensor.quantization)
+        ]
+
+    assert told(kept) == told(apart)
 
 
 def test_labels_are_attached_behind_the_model(content: bytes) -> None:

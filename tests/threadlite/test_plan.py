@@ -105,6 +105,15 @@ def test_techniques_are_chained_with_settings_of_each(tmp_path: Path) -> None:
     assert optimize.config_of("shrink").maccs == 0.4
 
 
+def test_a_technique_with_a_value_has_the_settings_of_its_name_and_its_own(tmp_path: Path) -> None:
+    text = "[optimize]\ntechniques = ['shrink+int8', 'shrink@30', 'shrink@20']\n"
+    text += "[optimize.settings.shrink]\nepochs = 4\nmaccs = 0.5\n"
+    text += "[optimize.settings.'shrink@20']\nepochs = 6\n"
+    optimize = read_plan(plan_file(tmp_path, BASE + text)).optimize
+    found = [optimize.config_of(name) for name in ("shrink", "shrink@30", "shrink@20")]
+    assert [(one.share, one.epochs) for one in found] == [(0.5, 4), (0.3, 4), (0.2, 6)]
+
+
 def test_an_approach_may_have_techniques_of_its_own(tmp_path: Path) -> None:
     text = "techniques = ['prune+int8']\n[[approaches]]\nname = 'mobilenet-v2'\n"
     text += "[[approaches]]\nname = 'lite-trio'\ntechniques = []\n"
@@ -127,6 +136,7 @@ def test_an_approach_may_have_techniques_of_its_own(tmp_path: Path) -> None:
         (BASE + "techniques = ['int4']\n", "technique 'int4' is not one of .*int8"),
         (BASE + "techniques = ['prune', 'prune']\n", "named twice: prune, prune"),
         (BASE + "[optimize.settings.int4]\n", "'int4' is not known; choose from"),
+        (BASE + "[optimize.settings.'int8@4']\n", "'int8@4': a value is given as in"),
         (BASE + "[optimize.settings.int8]\ncalibrate = 1\n", "int8 has no setting 'calibrate'"),
         (BASE + "[bench]\nruntimes = ['coreml']\n", "'coreml' is not known; choose from litert"),
         (BASE + "[bench]\nruntimes = ['tensorflow']\n", "choose from litert, onnxruntime"),
