@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.awake import may_keep_awake
 from bench.record import EnvironmentRecord
 from train.artifact import library_versions
 from train.storage import digest_of
@@ -61,6 +62,7 @@ def describe_environment() -> EnvironmentRecord:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": library_versions(),
+        "kept_awake": may_keep_awake(),
     }
     return EnvironmentRecord.model_validate({"environment": digest_of(fields)[:16], **fields})
 

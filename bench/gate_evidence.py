@@ -106,7 +106,8 @@ def host_of(environment: str, known: dict[str, EnvironmentRecord]) -> object:
     found = known.get(environment)
     if found is None:
         return environment
-    return found.cpu, found.cores, found.memory_bytes, found.cpu_features, found.system
+    machine = found.cpu, found.cores, found.memory_bytes, found.cpu_features
+    return *machine, found.system, found.kept_awake
 
 
 def comparable_times(mine: Evidence, theirs: Evidence) -> list[tuple[LatencyRecord, LatencyRecord]]:

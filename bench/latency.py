@@ -5,7 +5,8 @@ then all are timed in rounds: in each round every variant has one turn, in an or
 from a seed, so that what slows the machine for a while slows all of them alike. A turn is an
 untimed lead-in (``bench.worker.LEAD_SECONDS``, one call at least) and then ``TURN_CALLS`` timed
 calls: the lead-in brings the model's weights back into the caches and its threads onto their cores
-after the others' turns, as in an app that classifies one picture after another.
+after the others' turns, as in an app that classifies one picture after another. The cores are kept
+awake where the system lets a program ask for it.
 """
 
 import random
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from bench.awake import cores_awake
 from bench.child import Caller, Child
 from bench.environment import usable_cores
 from bench.record import FailureRecord, LatencyRecord
@@ -53,6 +55,7 @@ def launch_child(artifact: Artifact, runtime: str, threads: int, picture: Pixels
     return Child(artifact.payload, runtime, threads=threads, picture=picture)
 
 
+@cores_awake()
 def measure_latencies(
     variants: Sequence[tuple[Artifact, str]],
     *,

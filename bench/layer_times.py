@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from bench.apart import ask_apart
+from bench.awake import cores_awake
 from bench.record import FailureRecord
 from bench.record_layers import LayerTimesRecord
 from bench.subject import subject_of, without_paths
@@ -52,6 +53,7 @@ class ProfilePlan:
             )
 
 
+@cores_awake()
 def measure_layer_times(
     variants: Sequence[tuple[Artifact, str]],
     *,

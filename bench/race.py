@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.awake import cores_awake
 from bench.child import Caller, Child
 from bench.latency import TURN_CALLS
 from train.errors import ConfigError
@@ -18,6 +19,7 @@ WARM_CALLS = 5  # of each file before the first timed one
 Start = Callable[[Path], Caller]
 
 
+@cores_awake()
 def race_files(
     files: Sequence[Path],
     runtime: str,

@@ -36,6 +36,8 @@ class EnvironmentRecord(BaseModel):
         environment: digest of all other fields, first 16 hex digits.
         cpu: the processor's own name; x86 times are never phone times.
         cpu_features: the instruction sets that matter to the runtimes, such as ``avx512_vnni``.
+        kept_awake: whether the cores were kept from sleeping between calls; ``None`` in records of
+            before, and of devices.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +52,7 @@ class EnvironmentRecord(BaseModel):
     system: str
     python: str
     packages: dict[str, str]
+    kept_awake: bool | None = None
 
 
 class CostRecord(MeasurementRecord):

@@ -208,7 +208,7 @@ def _same_machine(
     one, other = old.get(before), new.get(after)
     if one is None or other is None:
         return False
-    names = ("cpu", "cores", "memory_bytes", "cpu_features")
+    names = ("cpu", "cores", "memory_bytes", "cpu_features", "kept_awake")
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 

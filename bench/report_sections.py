@@ -197,7 +197,7 @@ def _machine_cells(one: EnvironmentRecord) -> tuple[str, ...]:
         as_count(one.cores),
         f"{one.memory_bytes / 2**30:.1f} GiB",
         ", ".join(one.cpu_features) or ABSENT,
-        one.system,
+        f"{one.system}, cores kept awake" if one.kept_awake else one.system,
         ", ".join(f"{name} {version}" for name, version in software.items()),
     )
 

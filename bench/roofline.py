@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from bench.awake import cores_awake
 from bench.layer_times import ProfilePlan, profile_model
 from bench.record_layers import OperatorTimes, PeakRecord
 from optimize.tflite_file import packed
@@ -27,6 +28,7 @@ _SCALE = 0.02
 _PRODUCTS = ("FULLY_CONNECTED", "MatMul", "QLinearMatMul", "Gemm", "QGemm")
 
 
+@cores_awake()
 def measure_peak(
     runtime: str,
     precision: Precision,

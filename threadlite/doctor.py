@@ -22,6 +22,8 @@ def examine() -> int:
     table.add_row("instructions", ", ".join(environment.cpu_features) or "none that matter")
     table.add_row("memory", f"{environment.memory_bytes / 2**30:.1f} GiB")
     table.add_row("system", f"{environment.system}, Python {environment.python}")
+    awake = "kept awake while timing" if environment.kept_awake else "asleep as the system likes"
+    table.add_row("cores", awake)
     for name, number in sorted(environment.packages.items()):
         table.add_row(name, number)
     table.add_row("cache", str(cache_folder()))

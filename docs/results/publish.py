@@ -338,6 +338,7 @@ def _machines(records: Sequence[Record], rows: Sequence[VariantRow]) -> str:
         )
         features = ", ".join(machine.cpu_features)
         says += f", with {features}" if features else ""
+        says += ", its cores kept awake" if machine.kept_awake else ""
         says += "" if machine.python == "none" else f"; Python {machine.python}"
         if environment in timed and not is_phone(machine):
             says += ": its times, not a phone's"
