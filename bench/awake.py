@@ -1,9 +1,9 @@
 """Cores that do not fall asleep between the calls of a measurement.
 
 Between two operators, or two calls, a thread waits for another one. Whether its core sleeps
-meanwhile, and how long it takes to wake, is up to the system and to what else the machine does: on
-a virtual machine one wake-up may take 50 microseconds where it took 5 a minute ago, and a network
-of many small operators twice as long. Linux lets a program ask for a shorter wake-up.
+meanwhile, and how long it takes to wake, is up to the system and to what else the machine does. On
+a virtual machine it changes from minute to minute, and with it the time of a network of many small
+operators. Linux lets a program ask for the shortest wake-up.
 Source: https://docs.kernel.org/power/pm_qos_interface.html
 """
 
