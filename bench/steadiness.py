@@ -19,6 +19,10 @@ _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _WATCH_SECONDS = 0.5
 MAX_HALF_WIDTH = 0.03  # of the median: half its interval
 MAX_DRIFT = 0.05  # of the median: second half of the turns against the first
+MIN_GAP = (
+    0.08  # between the slowest quick turn and the quickest slow one, where there are two states
+)
+MIN_STATE = 0.15  # of the turns in each of two states
 MAX_BUSY = 0.10  # of all cores, while nothing of ours runs
 
 
@@ -107,6 +111,27 @@ def drift(turns: Sequence[Sequence[float]]) -> float:
     return statistics.median(medians[-middle:]) / statistics.median(medians[:middle]) - 1.0
 
 
+def two_states(turns: Sequence[Sequence[float]]) -> tuple[float, float, float] | None:
+    """Return the two times that the turns come in, and the share of the slower one, if they do.
+
+    The turns' medians, in order, have two states where a gap of ``MIN_GAP`` parts them and at least
+    ``MIN_STATE`` of them lie on either side.
+
+    Returns:
+        Median of the quick turns, median of the slow ones, share of the slow ones in (0, 1).
+    """
+    ordered = sorted(statistics.median(turn) for turn in turns)
+    least = max(2, math.ceil(MIN_STATE * len(ordered)))
+    places = range(least, len(ordered) - least + 1)
+    if not places:
+        return None
+    cut = max(places, key=lambda place: ordered[place] / ordered[place - 1])
+    if ordered[cut] / ordered[cut - 1] - 1.0 < MIN_GAP:
+        return None
+    quick, slow = ordered[:cut], ordered[cut:]
+    return statistics.median(quick), statistics.median(slow), len(slow) / len(ordered)
+
+
 def sample_warnings(
     warmup_ms: Sequence[float], turns: Sequence[Sequence[float]], rule: WarmupRule
 ) -> list[str]:
@@ -123,7 +148,15 @@ def sample_warnings(
             f"the median is only known to within {width:.1%} (95 %, {len(turns)} rounds); close"
             " other programs or raise the rounds"
         )
-    if abs(change) > MAX_DRIFT:
+    states = two_states(turns)
+    if states is not None:
+        quick, slow, share = states
+        warnings.append(
+            f"calls take now {quick:.2f} ms, now {slow:.2f} ms ({share:.0%} of the turns), as where"
+            " the host of a virtual machine moves its cores apart and threads wait longer for"
+            " one another; measure again, with one thread or on a machine of your own"
+        )
+    elif abs(change) > MAX_DRIFT:
         warnings.append(
             f"calls became {abs(change):.0%} {'slower' if change > 0 else 'faster'} from the first"
             " half of the rounds to the second; let the machine cool down and measure again"

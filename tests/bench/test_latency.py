@@ -29,6 +29,7 @@ from bench.steadiness import (
     median_interval,
     read_conditions,
     sample_warnings,
+    two_states,
     worse_of,
 )
 from bench.worker import LEAD_SECONDS, SETTLE_PAUSES, SETTLE_SECONDS, settle
@@ -89,6 +90,25 @@ def test_median_interval_by_ranks(count: int, low: int, high: int) -> None:
     assert median_interval(values) == (low, high)
 
 
+@pytest.mark.parametrize(
+    ("medians", "expected"),
+    [
+        ([2.0, 2.1] * 6 + [4.8, 5.0] * 4, (2.05, 4.9, 8 / 20)),
+        ([2.0] * 10 + [2.1] * 10, None),  # a gap of 5 %
+        ([2.0 * 1.02**step for step in range(20)], None),  # a slope
+        ([2.0] * 18 + [9.0] * 2, None),  # a tenth of the turns: a disturbance, not a state
+        ([2.0] * 3, None),
+        ([], None),
+    ],
+    ids=["two", "near", "slope", "disturbed", "few", "none"],
+)
+def test_two_states_have_a_gap_between_them(
+    medians: list[float], expected: tuple[float, float, float] | None
+) -> None:
+    found = two_states([(median,) * 3 for median in reversed(medians)])
+    assert (found is None) if expected is None else found == pytest.approx(expected)
+
+
 def test_half_width_is_that_of_the_medians_of_the_turns() -> None:
     # Medians 95, 99, 100, 101, 105, 110: six, so least and greatest; their median is 100.5.
     turns = [(1.0, m, 900.0) for m in (95.0, 99.0, 100.0, 101.0, 105.0, 110.0)]
@@ -113,13 +133,16 @@ def test_each_doubt_about_samples_says_what_to_do() -> None:
     assert len(unsteady) == 1
     assert "not steady after 12 warm-up calls" in unsteady[0]
     assert "close other programs" in unsteady[0]
-    noisy = [(10.0,), (12.0,), (11.0,), (12.0,), (10.0,)]
+    noisy = [(10.0,), (11.4,), (10.7,), (11.4,), (10.0,)]
     spread = sample_warnings([10.0] * 6, noisy * 2, RULE)
     assert len(spread) == 1
-    # Ranks 2 and 9 of ten: 10 and 12; half of 2 over the median 11 is 9.1 %.
-    assert "only known to within 9.1% (95 %, 10 rounds)" in spread[0]
-    drifting = sample_warnings([10.0] * 6, [(10.0,)] * 10 + [(11.0,)] * 10, RULE)
-    assert any("10% slower" in warning and "cool" in warning for warning in drifting)
+    # Ranks 2 and 9 of ten: 10 and 11.4; half of 1.4 over the median 10.7 is 6.5 %.
+    assert "only known to within 6.5% (95 %, 10 rounds)" in spread[0]
+    drifting = sample_warnings([10.0] * 6, [(10.0,)] * 10 + [(10.7,)] * 10, RULE)
+    assert any("7% slower" in warning and "cool" in warning for warning in drifting)
+    moved = sample_warnings([10.0] * 6, [(10.0,)] * 12 + [(14.0,)] * 8, RULE)
+    assert any("now 10.00 ms, now 14.00 ms (40% of the turns)" in warning for warning in moved)
+    assert not any("slower" in warning for warning in moved)
 
 
 @pytest.mark.parametrize(
