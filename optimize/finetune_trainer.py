@@ -1,17 +1,24 @@
 """The loop of a fine-tuning: weights held to a pattern, and a parent that teaches.
 
 The parent answers to the very views that its child is shown, mixed photos included, scaled to the
-size that it takes itself.
+size that it takes itself. It only runs forward, by LiteRT where that agrees with Keras.
 """
 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from optimize.distill_losses import taught_loss
 from train.approaches import Recipe
 from train.backend import tensorflow
 from train.feeds import PhotoFeed, Rows
+from train.forward import forward_of
 from train.loop import Trainer
+from train.pixels import Pixels
+
+_SAMPLES = 8  # pictures on which the parent under LiteRT is held against Keras
+_THREADS = 2
 
 
 class Constraint(Protocol):
@@ -37,18 +44,23 @@ class Constraint(Protocol):
 class ParentFeed(PhotoFeed):
     """Fresh views, each with its label and what the parent answers to that very view."""
 
-    def __init__(self, rows: Rows, *, parent: Any, **photos: Any) -> None:
+    def __init__(self, rows: Rows, *, parent: Any, large: Pixels, **photos: Any) -> None:
         """Take the parent's network, and the photos as ``PhotoFeed`` does."""
-        super().__init__(rows, **photos)
-        self._parent = parent
+        super().__init__(rows, large=large, **photos)
+        _, *self._size, _ = parent.input_shape
+        samples = np.asarray(self._scaled(large[:_SAMPLES]), dtype=np.float32)
+        self._answer = forward_of(parent, samples, threads=_THREADS).run
+
+    def _scaled(self, views: Any) -> Any:
+        return tensorflow().image.resize(views, self._size)
 
     def batches(self, epoch: int) -> Any:
         """Return the epoch's batches; targets are ``(batch, 2 * classes)``: label, answer."""
-        tf, parent = tensorflow(), self._parent
-        _, height, width, _ = parent.input_shape
+        tf = tensorflow()
 
         def told(views: Any, targets: Any, seed: Any) -> tuple[Any, ...]:
-            answers = parent(tf.image.resize(views, (height, width)), training=False)
+            answers = tf.numpy_function(self._answer, [self._scaled(views)], tf.float32)
+            answers = tf.ensure_shape(answers, (None, self.rows.classes))
             return views, tf.concat([targets, answers], axis=1), seed
 
         return super().batches(epoch).map(told).prefetch(2)
