@@ -66,6 +66,7 @@ def test_the_page_says_what_two_runs_say(matrix: ModuleType, tmp_path: Path) -> 
     seconds = {"first.jsonl": 600, "second.jsonl": 630}
     (tmp_path / "seconds.json").write_text(json.dumps(seconds))
     page = matrix.page(tmp_path)
+    assert "beside it. Runtimes were given 2 threads. Times are" in page
     assert "| first.jsonl | 10.0 | 3 | 1 | 2 | 1 of 1 |" in page
     assert "| second.jsonl | 10.5 | 3 | 1 | 3 | 0 of 0 |" in page
     # Factors 2, 2.08 and 2: the int8 one moved by 4 % against either.

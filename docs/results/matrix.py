@@ -5,7 +5,8 @@ of each network for both runtimes, times all of them and their layers by ``threa
 --layers --no-f1``, does so a second time, and writes ``docs/results/matrix/`` out of the records.
 ``NETWORK`` is a trained artifact; without any, five networks with random weights stand in, since a
 call takes as long with them. What has been made is not made again; give ``--land`` to write the
-page anew from the records that are there.
+page anew from the records that are there. On a virtual machine give ``--threads 1``: its host moves
+the cores near to one another or apart, and two threads wait for one another in every operator.
 """
 
 import argparse
@@ -208,7 +209,8 @@ def page(folder: Path) -> str:
         "",
         "`python docs/results/matrix.py` makes the variants, times them and their layers by"
         " `threadlite bench --layers --no-f1`, twice, and writes this page out of the records"
-        " beside it. Times are those of the machine that the records name, not a phone's.",
+        f" beside it. {_threads(first)} Times are those of the machine that the records name, not a"
+        " phone's.",
         "",
         *_runs((first, second), seconds),
         "",
@@ -234,6 +236,12 @@ def page(folder: Path) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _threads(records: Sequence[Record]) -> str:
+    threads = {one.threads for one in of_kind(records, LatencyRecord)}
+    told = " or ".join(map(str, sorted(threads)))
+    return f"Runtimes were given {told} thread{'' if threads == {1} else 's'}."
 
 
 def _runs(runs: Sequence[Sequence[Record]], seconds: dict[str, int]) -> Iterator[str]:
