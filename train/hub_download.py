@@ -109,13 +109,30 @@ def _unpack(archive: Path, folder: Path, address: str) -> None:
                 unpacked += member.size
                 if unpacked > MAX_MODEL_BYTES:
                     raise DataError(f"{address}: it unpacks to over 2 GiB")
-                if member.isfile() or member.isdir():
-                    packed.extract(member, folder, filter="data")
+                _write(packed, member, folder)
             _read_to_end(packed.fileobj)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
         raise DataError(f"{address}: the archive is damaged ({error}); it was removed") from error
     if not _is_model(folder):
         raise DataError(f"{address}: the archive holds no {GRAPH_FILE}, so it is no SavedModel")
+
+
+def _write(packed: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write a file of an archive below ``folder``; links and devices are passed over.
+
+    ``tarfile``'s own filters are not in every Python 3.11.
+
+    Raises:
+        tarfile.TarError: it would lie elsewhere.
+    """
+    path = (folder / member.name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise tarfile.TarError(f"{member.name!r} would lie outside of its folder")
+    source = packed.extractfile(member) if member.isfile() else None
+    if source is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with source, path.open("wb") as target:
+            shutil.copyfileobj(source, target)
 
 
 def _read_to_end(stream: Any) -> None:
