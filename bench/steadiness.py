@@ -19,9 +19,7 @@ _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _WATCH_SECONDS = 0.5
 MAX_HALF_WIDTH = 0.03  # of the median: half its interval
 MAX_DRIFT = 0.05  # of the median: second half of the turns against the first
-MIN_GAP = (
-    0.08  # between the slowest quick turn and the quickest slow one, where there are two states
-)
+MIN_GAP = 0.08  # between the slowest quick turn and the quickest slow one of two states
 MIN_STATE = 0.15  # of the turns in each of two states
 MAX_BUSY = 0.10  # of all cores, while nothing of ours runs
 

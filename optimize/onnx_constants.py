@@ -1,7 +1,7 @@
 """Scales and zero points of an ONNX graph, written no more often than they must be.
 
 In int8 every kernel and every bias brings a zero point for each channel, all of them zero: with
-equal scales a fortieth of EfficientNet-Lite0's file. What is computed stays as it is.
+equal scales a thirtieth of EfficientNet-Lite0's file. What is computed stays as it is.
 """
 
 from typing import Any

@@ -1,6 +1,5 @@
 """The page of two runs of the whole matrix, out of records made here; and what is measured."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -10,20 +9,14 @@ import pytest
 from bench.record import LatencyRecord, LayerTimesRecord, Record, write_records
 from bench.record_layers import OperatorTimes
 from tests.bench.gate_records import failed, machine, timed
+from tests.scripts import load_script
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 NAMES = ("net.float.tflite", "net.int8.tflite", "net.mixed.tflite")
 
 
 @pytest.fixture(scope="module")
 def matrix() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "matrix", REPOSITORY / "docs" / "results" / "matrix.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("matrix")
 
 
 def layers(variant: str, share: float) -> LayerTimesRecord:

@@ -1,6 +1,5 @@
 """What README and docs/results.md say comes from the records that stand in docs/results/."""
 
-import importlib.util
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from bench.report_input import read_for_report
 from tests.bench.gate_records import FLOAT, INT8, judged, machine, timed
 from tests.bench.test_report_crossval import crossval
 from tests.bench.test_report_recipes import trained
+from tests.scripts import load_script
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "docs" / "results"
@@ -23,11 +23,7 @@ LINKED = re.compile(r"\]\(([^)]+)\)")
 
 @pytest.fixture
 def publish() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("publish", RESULTS / "publish.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("publish")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What zeros leave of a compressed file: page and words come from the bytes that landed."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -9,17 +8,15 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from tests.scripts import load_script
+
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 FOUND: dict[str, int] = json.loads((RESULTS / "zeros" / "bytes.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def zeros() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("zeros", RESULTS / "gzip_of_zeros.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("gzip_of_zeros")
 
 
 def test_the_page_says_what_was_measured(zeros: ModuleType) -> None:

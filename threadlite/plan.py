@@ -108,8 +108,8 @@ class OptimizeSection(Section):
     def config_of(self, technique: str) -> Any:
         """Return the technique's configuration with this plan's settings."""
         try:
-            own = [self.settings.get(name, {}) for name in (base_of(technique), technique)]
-            return make_config(technique, {**own[0], **own[1]})
+            shared = self.settings.get(base_of(technique), {})
+            return make_config(technique, {**shared, **self.settings.get(technique, {})})
         except ThreadliteError as error:
             raise ValueError(str(error)) from error
 

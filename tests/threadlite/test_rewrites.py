@@ -1,6 +1,5 @@
 """``threadlite rewrites``: its words, its variants, and the page out of its records."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +27,7 @@ from optimize.rewrite import rewrite_model
 from optimize.rewrite_runtime import RUNTIME_REWRITES
 from tests.optimize.rewrite_cases import network
 from tests.optimize.test_rewrite import small_convnext
+from tests.scripts import load_script
 from tests.threadlite.pictures import write_table
 from tests.tiny_models import pictures
 from threadlite import convnext_variants
@@ -121,12 +121,7 @@ def test_the_page_holds_each_variant_against_the_defaults() -> None:
 
 @pytest.fixture(scope="module")
 def publish() -> ModuleType:
-    path = Path(__file__).resolve().parents[2] / "docs" / "results" / "publish_convnext.py"
-    spec = importlib.util.spec_from_file_location("publish_convnext", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("publish_convnext")
 
 
 def test_the_block_of_the_page_is_written_anew(publish: ModuleType, tmp_path: Path) -> None:
