@@ -16,6 +16,7 @@ import numpy as np
 
 from optimize.nameplate import nameplate_for, with_tflite_nameplate, write_onnx_nameplate
 from optimize.onnx_constants import share_scales
+from optimize.onnx_pooling import pool_whole_maps
 from train import keras_file
 from train.artifact import Artifact, Step, derive_artifact
 from train.backend import tensorflow, tflite_converter_of
@@ -138,6 +139,7 @@ def to_onnx(model: Any) -> Any:
         )
     _require_known_operators(proto, model.name)
     give_stable_names(proto)
+    pool_whole_maps(proto)
     return proto
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from optimize.convert import converted
+from optimize.onnx_pixels import take_pixels_as_they_are
 from optimize.quantize_graph import answering_products
 from train.pixels import Pixels
 
@@ -150,6 +151,8 @@ def quantize_prepared(
 ) -> Any:
     """Return a prepared float graph as a QDQ graph; softmax stays in float.
 
+    Its first operators read the pixels themselves where they can.
+
     Args:
         prepared: what ``prepare_onnx`` wrote.
         calibration: ``(photo, height, width, 3)`` uint8.
@@ -174,7 +177,9 @@ def quantize_prepared(
             **settings,
             **further,
         )
-    return onnx.load(integer)
+    proto = onnx.load(integer)
+    take_pixels_as_they_are(proto)
+    return proto
 
 
 def _softmax_nodes(proto: Any) -> list[str]:

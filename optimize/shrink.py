@@ -28,7 +28,7 @@ from train.artifact import Artifact
 from train.backend import tensorflow
 from train.errors import ConfigError, ConversionError
 
-Importance = Literal["norm", "l1", "taylor"]
+Importance = Literal["taylor", "norm", "l1"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,8 @@ class ShrinkConfig(TuningConfig):
         percent: the same as a whole number, as in ``shrink@30``; 0 goes by ``maccs``.
         ratio: share of the channels of every group to remove instead, in [0, 1); 0 goes by
             ``maccs``.
-        importance: ``norm`` (scale of the batch normalization), ``l1`` (norm of the kernel) or
-            ``taylor`` (what the loss would change by, on training photos).
+        importance: ``taylor`` (what the loss would change by, on training photos), ``norm``
+            (scale of the batch normalization) or ``l1`` (norm of the kernel).
         least: share of each group's channels that stays whatever the budget.
         multiple: channels that stay of a group are a multiple of it, as fast kernels like it.
         photos: training photos that ``taylor`` looks at.
@@ -53,7 +53,7 @@ class ShrinkConfig(TuningConfig):
     maccs: float = 0.5
     percent: int = 0
     ratio: float = 0.0
-    importance: Importance = "norm"
+    importance: Importance = "taylor"
     least: float = 0.25
     multiple: int = 8
     photos: int = 256
@@ -66,8 +66,8 @@ class ShrinkConfig(TuningConfig):
             raise ConfigError(f"percent must be from 0 to 100, got {self.percent}")
         if not 0.0 <= self.ratio < 1.0:
             raise ConfigError(f"ratio must be in [0, 1), got {self.ratio}")
-        if self.importance not in ("norm", "l1", "taylor"):
-            raise ConfigError(f"importance must be norm, l1 or taylor, got {self.importance!r}")
+        if self.importance not in ("taylor", "norm", "l1"):
+            raise ConfigError(f"importance must be taylor, norm or l1, got {self.importance!r}")
         if not 0.0 <= self.least <= 1.0:
             raise ConfigError(f"least must be in [0, 1], got {self.least}")
         if self.multiple < 1 or self.photos < 1:

@@ -20,13 +20,13 @@ Scores = npt.NDArray[np.float64]
 
 def l1_scores(model: Any, coupling: Coupling) -> Scores:
     """Return each channel's L1 norm in the kernels that make it, 1 on average in each of them."""
-    found = _Mean(coupling.size)
+    found = _Tally(coupling.size)
     for layer in coupling.layers:
         if layer.kind in ("Conv2D", "Dense"):
             kernel = model.get_layer(layer.name).get_weights()[0]
             norms = np.abs(kernel, dtype=np.float64).reshape(-1, kernel.shape[-1]).sum(axis=0)
             found.add(layer.outputs, _over_mean(norms))
-    return found.scores()
+    return found.means()
 
 
 def norm_scores(model: Any, coupling: Coupling) -> Scores:
@@ -34,18 +34,21 @@ def norm_scores(model: Any, coupling: Coupling) -> Scores:
 
     Channels that pass through none are scored by their kernels.
     """
-    found = _Mean(coupling.size)
+    found = _Tally(coupling.size)
     for layer in coupling.layers:
         source = model.get_layer(layer.name)
         if layer.kind == "BatchNormalization" and source.scale:
             found.add(layer.outputs, _over_mean(np.abs(source.gamma.numpy().astype(np.float64))))
-    return found.scores(otherwise=l1_scores(model, coupling))
+    return found.means(otherwise=l1_scores(model, coupling))
 
 
 def taylor_scores(
     model: Any, coupling: Coupling, batches: Sequence[tuple[Any, Any]], backend: Any
 ) -> Scores:
     """Return by how much the loss would change, squared, were the channel zero; a mean of batches.
+
+    A channel that several layers make, as along residual additions, has the sum of what each of
+    them says: with it goes all of it.
 
     Args:
         model: from pixels to probabilities.
@@ -75,13 +78,13 @@ def taylor_scores(
             ]
             change = sum(part.reshape(-1, part.shape[-1]).sum(axis=0) for part in parts)
             totals[name] = totals[name] + np.square(change) / len(batches)
-    normed, plain = _Mean(coupling.size), _Mean(coupling.size)
+    normed, plain = _Tally(coupling.size), _Tally(coupling.size)
     for layer in coupling.layers:
         if layer.name in gates:
             (normed if layer.kind == "BatchNormalization" else plain).add(
                 layer.outputs, totals[layer.name]
             )
-    return normed.scores(otherwise=plain.scores())
+    return normed.sums(otherwise=plain.sums())
 
 
 def keep_uniform(coupling: Coupling, scores: Scores, *, ratio: float, multiple: int) -> Kept:
@@ -160,8 +163,8 @@ def _over_mean(norms: Scores) -> Scores:
     return norms / mean if mean > 0 else norms
 
 
-class _Mean:
-    """The mean of what several layers say of each channel."""
+class _Tally:
+    """What several layers say of each channel."""
 
     def __init__(self, size: int) -> None:
         self._sums: Scores = np.zeros(size)
@@ -172,7 +175,13 @@ class _Mean:
         np.add.at(self._sums, channels, values)
         np.add.at(self._counts, channels, 1)
 
-    def scores(self, *, otherwise: Scores | None = None) -> Scores:
+    def means(self, *, otherwise: Scores | None = None) -> Scores:
         """Return the means; of channels that no layer spoke of, ``otherwise`` or 0."""
-        means = self._sums / np.maximum(self._counts, 1)
-        return means if otherwise is None else np.where(self._counts > 0, means, otherwise)
+        return self._or_else(self._sums / np.maximum(self._counts, 1), otherwise)
+
+    def sums(self, *, otherwise: Scores | None = None) -> Scores:
+        """Return the sums; of channels that no layer spoke of, ``otherwise`` or 0."""
+        return self._or_else(self._sums, otherwise)
+
+    def _or_else(self, found: Scores, otherwise: Scores | None) -> Scores:
+        return found if otherwise is None else np.where(self._counts > 0, found, otherwise)

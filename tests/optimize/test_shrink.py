@@ -114,9 +114,48 @@ def test_taylor_is_the_squared_change_of_the_loss_to_first_order() -> None:
     np.testing.assert_allclose(found, np.square([1.5 * slope, 4.5 * slope]), rtol=1e-3)
 
 
+def added(kernels: list[list[float]]) -> Any:
+    """A network whose two 1 x 1 convolutions make two channels each, which are added."""
+    layers = keras().layers
+    pixels = layers.Input((1, 1, 1))
+    sides = [
+        layers.BatchNormalization(name=f"norm{place}", epsilon=0.0)(
+            layers.Conv2D(2, 1, use_bias=False, name=f"conv{place}")(pixels)
+        )
+        for place in range(2)
+    ]
+    features = layers.GlobalAveragePooling2D(name="features")(layers.Add(name="sum")(sides))
+    logits = layers.Dense(2, name="logits", use_bias=False)(features)
+    model = keras().Model(pixels, layers.Activation("softmax")(logits))
+    for place, kernel in enumerate(kernels):
+        model.get_layer(f"conv{place}").set_weights([np.array(kernel).reshape(1, 1, 1, 2)])
+        norm = [np.array(value) for value in ([1.0, 1.0], [0.0, 0.0], [0.0, 0.0], [1.0, 1.0])]
+        model.get_layer(f"norm{place}").set_weights(norm)
+    model.get_layer("logits").set_weights([np.array([[1.0, 0.0], [1.0, 0.0]])])
+    return model
+
+
+def test_taylor_of_an_added_channel_is_the_sum_of_what_is_added() -> None:
+    model = added([[0.5, -1.0], [0.25, 2.0]])
+    coupling = couple(model)
+    (group,) = coupling.groups
+    tf = tensorflow()
+    batch = (tf.ones((1, 1, 1, 1)), tf.constant([0]))
+    found = taylor_scores(model, coupling, [batch], tf)[group.channels]
+    # The sums are 0.75 and 1; logits 1.75 and 0; d loss / d channel = p - 1 for both of them.
+    slope = 1 / (1 + np.exp(-1.75)) - 1
+    wanted = [0.5**2 + 0.25**2, 1.0**2 + 2.0**2]
+    np.testing.assert_allclose(found, np.array(wanted) * slope**2, rtol=1e-3)
+
+
+def test_photos_are_asked_for_where_channels_are_judged_on_them() -> None:
+    with pytest.raises(ConfigError, match="importance = 'taylor' needs photos; choose norm or l1"):
+        shrink_network(tiny_network(), ShrinkConfig())
+
+
 def test_shrinking_by_nothing_gives_identical_outputs() -> None:
     model = tiny_network()
-    shrunk = shrink_network(model, ShrinkConfig(maccs=1.0))
+    shrunk = shrink_network(model, ShrinkConfig(maccs=1.0, importance="norm"))
     photos = pictures(4).astype(np.float32)
     assert np.array_equal(np.asarray(shrunk.model(photos)), np.asarray(model(photos)))
     assert shrunk.maccs_after == shrunk.maccs_before
@@ -187,7 +226,7 @@ def test_a_network_without_free_channels_is_refused() -> None:
 def test_the_artifact_is_smaller_and_says_how(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "photos")
     parent = write_small(tmp_path / "parent", dataset)
-    config = ShrinkConfig(epochs=0, maccs=0.6, multiple=2, importance="taylor", photos=12)
+    config = ShrinkConfig(epochs=0, maccs=0.6, multiple=2, photos=12)
     made = shrink(parent, tmp_path / "made", config, workshop(dataset, tmp_path / "ck"))
     assert made.manifest.variant == "small.shrunk.float.keras"
     step = made.manifest.steps[1]
@@ -206,7 +245,7 @@ def test_the_artifact_is_smaller_and_says_how(tmp_path: Path) -> None:
     [
         ({"maccs": 0.0}, r"maccs must be a share in \(0, 1\], got 0\.0"),
         ({"ratio": 1.0}, r"ratio must be in \[0, 1\), got 1\.0"),
-        ({"importance": "age"}, "importance must be norm, l1 or taylor, got 'age'"),
+        ({"importance": "age"}, "importance must be taylor, norm or l1, got 'age'"),
         ({"least": -0.1}, r"least must be in \[0, 1\]"),
         ({"multiple": 0}, "multiple and photos must be 1 or more"),
         ({"epochs": -1}, "epochs must be 0 or more, got -1"),
