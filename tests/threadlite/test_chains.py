@@ -1,5 +1,6 @@
 """Chains of techniques: named by the command line and by plans, cut off, and gone on with."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.count_keras import count_layers
-from bench.layer_cost import total_maccs
 from deploy.parity import check_parity
 from optimize import techniques
 from optimize.cluster import ClusterConfig
@@ -35,7 +34,6 @@ from train.dataset import Dataset, SourceOptions
 from train.errors import ConversionError, UsageError
 from train.keras_file import load_keras
 from train.metrics import weighted_f1
-from train.networks import NETWORKS
 from train.pixels import load_pixels
 from train.predict import predict
 from train.progress import Silent
@@ -121,20 +119,19 @@ def test_a_chain_of_networks_ends_in_a_network(table: Path, net: Artifact, tmp_p
 
 def test_the_student_of_the_plan_is_small_and_differs_by_its_teacher_alone() -> None:
     plan = read_plan(PLANS / "optimize.toml")
-    teacher, _, alone, taught = plan.approaches
-    assert taught.teachers == (teacher.called,)
-    assert alone.resolve() == taught.resolve()
-    maccs = [
-        total_maccs(
-            count_layers(
-                NETWORKS[one.resolve().network](
-                    image_size=one.resolve().recipe.image_size, classes=17
-                )
-            )
-        )
-        for one in (alone, teacher)
-    ]
-    assert maccs[0] <= maccs[1] / 4
+    teacher = next(one for one in plan.approaches if one.name == "efficientnet-lite0")
+    chains = ["shrink@48+resolution@160+int8", "shrink+resolution+int8"]
+    assert set(chains) <= set(teacher.techniques or ())
+    taught, alone = (
+        [plan.optimize.config_of(name) for name in parse_chain(chain).networks] for chain in chains
+    )
+    assert [one.parent_share for one in taught] == [0.8, 0.8]
+    for one, other in zip(taught, alone, strict=True):
+        same = {} if isinstance(one, ResolutionConfig) else {"percent": 0}
+        assert replace(one, parent_share=0.0, **same) == other
+    side = teacher.resolve().recipe.image_size
+    assert taught[0].share == alone[0].share
+    assert alone[0].share * (alone[1].size / side) ** 2 <= 1 / 4
 
 
 def test_settings_of_one_technique_and_of_several() -> None:
