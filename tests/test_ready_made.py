@@ -25,7 +25,7 @@ def test_it_is_whole_and_small() -> None:
     artifact = open_artifact(READY_MADE)
     assert artifact.payload.suffix == ".tflite"
     assert artifact.payload.stat().st_size <= LARGEST_BYTES
-    assert [step.technique for step in artifact.manifest.steps] == ["train", "int8"]
+    assert [step.technique for step in artifact.manifest.steps] == ["train", "shrink", "int8"]
     lines = (READY_MADE / "labels.txt").read_text(encoding="utf-8").splitlines()
     assert tuple(lines) == artifact.manifest.labels
     assert len(lines) == 17

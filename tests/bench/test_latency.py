@@ -434,7 +434,8 @@ def test_the_worker_times_only_the_timed_calls() -> None:
         [{"untimed": 1, "timed": 2}, {"untimed": 0, "timed": 1}], [0.5, 9.0, 0.5, 0.25, 2.0]
     )
     memory = [reply.pop(name) for reply, name in zip(replies, MEMORY, strict=True)]
-    assert 0 < memory[0] <= memory[1] <= memory[2]
+    # The kernel counts pages a core at a time, and takes unused ones back: it may be some behind.
+    assert 0 < memory[0] <= memory[1] + 2**20 <= memory[2] + 2**21
     assert replies == [
         # The library and the model in 1 s, the first answer in half a second.
         {"runtime": "fake 1.0", "batch": 1, "load_ms": 250.0, "cold_start_ms": 1500.0},
