@@ -43,6 +43,11 @@ class OnnxView:
         node = self._makers.get(name)
         return node if node is not None and node.op_type in kinds else None
 
+    def only_taker(self, name: str) -> Any:
+        """Return the node that takes ``name`` if there is one alone, else ``None``."""
+        takers = self._takers[name]
+        return takers[0] if len(takers) == 1 else None
+
     def parted(self, node: Any) -> tuple[str, Array] | None:
         """Return the varying input of a node of two and its constant one, in whatever order."""
         for varying, constant in self.orders(node):
@@ -105,11 +110,12 @@ def replace_patterns(
         for node in proto.graph.node
         for new in (written.get(node.output[0], ()) if id(node) in gone else (node,))
     ]
-    _set_nodes(proto.graph, nodes)
+    set_nodes(proto.graph, nodes)
     return tuple(written)
 
 
-def _set_nodes(graph: Any, nodes: Sequence[Any]) -> None:
+def set_nodes(graph: Any, nodes: Sequence[Any]) -> None:
+    """Give ``graph`` these nodes, in place; constants that none of them takes go."""
     taken = {name for node in nodes for name in node.input}
     for field, kept in (
         (graph.node, nodes),
