@@ -29,12 +29,15 @@ def pool_whole_maps(proto: Any) -> tuple[str, ...]:
 def _pooling(view: OnnxView, mean: Any) -> Pattern | None:
     from onnx import helper
 
+    def setting(node: Any, name: str, default: Any) -> Any:
+        values = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+        return values.get(name, default)
+
     axes = view.constants.get(mean.input[1]) if len(mean.input) > 1 else None
     turned = view.maker(mean.input[0], "Transpose")
     nodes = (mean,) if turned is None else (turned, mean)
-    order = () if turned is None else tuple(helper.get_node_attr_value(turned, "perm"))
-    keepdims = next((item.i for item in mean.attribute if item.name == "keepdims"), 1)
-    if axes is None or keepdims or len(view.shape(mean.input[0])) != 4:
+    order = () if turned is None else tuple(setting(turned, "perm", (3, 2, 1, 0)))
+    if axes is None or setting(mean, "keepdims", 1) or len(view.shape(mean.input[0])) != 4:
         return None
     if _ROWS_AND_COLUMNS.get(order) != sorted(axes.tolist()):
         return None

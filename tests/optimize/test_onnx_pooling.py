@@ -81,6 +81,12 @@ def test_any_other_mean_stays(change: dict[str, object]) -> None:
     assert model.SerializeToString() == before
 
 
+def test_a_transpose_that_names_no_order_turns_all_axes_and_stays() -> None:
+    model = _mean(perm=(3, 2, 1, 0))
+    del model.graph.node[0].attribute[:]
+    assert pool_whole_maps(model) == ()
+
+
 def test_a_networks_features_are_pooled() -> None:
     network = tiny_network()
     model = to_onnx(network)
