@@ -6,6 +6,7 @@ a range that the calibration met from end to end it is the pixel itself. Then it
 point say all that the three did, and they go.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,26 @@ class _Rescaled(NamedTuple):
     factor: float
     offset: float
 
+    def ends(self) -> tuple[float, float]:
+        """Return what it is for the pixels 0 and 255."""
+        return self.offset, 255.0 * self.factor + self.offset
+
+
+def rescaled_ranges(proto: Any) -> dict[str, tuple[float, float]]:
+    """Return the tensors of a float graph that are rescaled pixels, and their ranges.
+
+    Args:
+        proto: an ``onnx.ModelProto`` with the one input ``pixels``, uint8.
+
+    Returns:
+        What each is for the pixels 0 and 255, the lesser first; the pixels' own is left out.
+    """
+    return {
+        at.tensor: (min(at.ends()), max(at.ends()))
+        for at, _ in _way(OnnxView(proto), proto.graph.input[0].name)
+        if at.tensor != proto.graph.input[0].name
+    }
+
 
 def take_pixels_as_they_are(proto: Any) -> None:
     """Let the first operators of a QDQ graph read the uint8 pixels in place of their rescaling.
@@ -39,17 +60,23 @@ def take_pixels_as_they_are(proto: Any) -> None:
     pixels = graph.input[0]
     if pixels.type.tensor_type.elem_type != TensorProto.UINT8:
         return
-    view = OnnxView(proto)
-    at: _Rescaled | None = _Rescaled(pixels.name, 1.0, 0.0)
-    same = ""
-    while at is not None and (taker := view.only_taker(at.tensor)) is not None:
-        if taker.op_type == "QuantizeLinear" and _is_the_pixel(view, at, taker):
-            same = taker.output[0]
-        at = _followed(view, at, taker)
+    view, same = OnnxView(proto), ""
+    for at, taker in _way(view, pixels.name):
+        if taker is not None and taker.op_type == "QuantizeLinear":
+            same = taker.output[0] if _is_the_pixel(view, at, taker) else same
     if same:
         for node in graph.node:
             node.input[:] = [pixels.name if name == same else name for name in node.input]
         set_nodes(graph, _read_nodes(graph))
+
+
+def _way(view: OnnxView, pixels: str) -> Iterator[tuple[_Rescaled, Any]]:
+    """Yield each tensor on the pixels' way with its only taker; ``None`` where others take it."""
+    at: _Rescaled | None = _Rescaled(pixels, 1.0, 0.0)
+    while at is not None:
+        taker = view.only_taker(at.tensor)
+        yield at, taker
+        at = None if taker is None else _followed(view, at, taker)
 
 
 def _is_the_pixel(view: OnnxView, at: _Rescaled, node: Any) -> bool:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import JsonValue
@@ -25,11 +25,11 @@ from train.errors import ConfigError, ConversionError
 from train.pixels import Pixels
 from train.variant import Format, Variant
 
-# What each backend can find the ranges of activations by; the default is both's.
+# What each backend can find the ranges of activations by, its default first.
 CALIBRATIONS: dict[tuple[Format, str], tuple[str, ...]] = {
     ("tflite", "converter"): ("min-max",),
     ("tflite", "ai-edge-quantizer"): ("min-max", "average", "mse"),
-    ("onnx", "converter"): ("min-max", "entropy", "percentile"),
+    ("onnx", "converter"): ("percentile", "min-max", "entropy"),
 }
 BACKENDS = ("converter", "ai-edge-quantizer")
 
@@ -49,8 +49,8 @@ class QuantizeConfig:
         calibration: how ranges of activations are found. ``min-max``: the least and the greatest
             value met; ``percentile``: all but the outermost; ``entropy``: where cutting off
             loses the least information; ``average``: a moving average of each photo's least
-            and greatest; ``mse``: ``min-max``, with *weights* scaled for the least squared error.
-            ``CALIBRATIONS`` says which backend has which.
+            and greatest; ``mse``: ``min-max``, with *weights* scaled for the least squared error;
+            ``auto``: the first that ``CALIBRATIONS`` has for the backend and the format.
         percentile: percent of the values that ``percentile`` keeps, in (50, 100].
         onnx_activations: type of activations in ``.onnx``. ``uint8`` maps to one instruction on
             x86 processors with VNNI and is the faster there; ``int8`` suits others.
@@ -62,8 +62,8 @@ class QuantizeConfig:
     photos: int = 200
     seed: int = 0
     backend: str = "converter"
-    calibration: str = "min-max"
-    percentile: float = 99.99
+    calibration: str = "auto"
+    percentile: float = 99.999
     onnx_activations: Literal["uint8", "int8"] = "uint8"
     onnx_reduce_range: Literal["auto", "yes", "no"] = "auto"
 
@@ -83,11 +83,30 @@ class QuantizeConfig:
             return self.onnx_activations == "uint8" and products_overflow_here()
         return self.onnx_reduce_range == "yes"
 
+    def fitted(self, target: Format) -> Self:
+        """Return these settings with the calibration that ``auto`` stands for in ``target``.
+
+        Raises:
+            ConfigError: the backend cannot write ``target``, or not find ranges as told.
+        """
+        methods = CALIBRATIONS.get((target, self.backend))
+        if methods is None:
+            raise ConfigError(f"backend {self.backend!r} writes no .{target}; use 'converter'")
+        if self.calibration == "auto":
+            return replace(self, calibration=methods[0])
+        if self.calibration not in methods:
+            raise ConfigError(
+                f"calibration must be one of {', '.join(methods)} for .{target} by"
+                f" {self.backend}, got {self.calibration!r}"
+            )
+        return self
+
     def words(self, target: Format) -> tuple[str, ...]:
         """Return what a variant's name says of settings that are not the defaults."""
+        usual = ("auto", CALIBRATIONS[target, self.backend][0])
         said = {
             "ai-edge": self.backend == "ai-edge-quantizer",
-            self.calibration: self.calibration != "min-max",
+            self.calibration: self.calibration not in usual,
             "s8s8": target == "onnx" and self.onnx_activations == "int8",
             "7-bit": target == "onnx" and self.onnx_reduce_range == "yes",
         }
@@ -96,7 +115,7 @@ class QuantizeConfig:
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "backend": BACKENDS,
-    "calibration": tuple(sorted({name for names in CALIBRATIONS.values() for name in names})),
+    "calibration": ("auto", *sorted({name for names in CALIBRATIONS.values() for name in names})),
     "onnx_activations": ("uint8", "int8"),
     "onnx_reduce_range": ("auto", "yes", "no"),
 }
@@ -140,14 +159,11 @@ def quantize_int8(
             or its graph cannot be expressed in integers.
         ArtifactError: ``folder`` exists or cannot be written.
     """
-    config = config or QuantizeConfig()
-    require_backend(config, target)
+    config = (config or QuantizeConfig()).fitted(target)
     require_calibration(parent, calibration, calibration_ids)
     model = load_keras(parent)
     variant = named(parent, config, target)
-    reaching, changed = with_both_extremes(calibration)
-    if config.backend == "ai-edge-quantizer":  # it is told the range of the input
-        reaching, changed = calibration, 0
+    reaching, changed = reaching_both_ends(calibration, target, config.backend)
 
     def fill(path: Path) -> None:
         if target == "onnx":
@@ -196,20 +212,11 @@ def named(parent: Artifact, config: QuantizeConfig, target: Format, *more: str) 
     return replace(name, techniques=(*name.techniques, *more, *config.words(target)))
 
 
-def require_backend(config: QuantizeConfig, target: Format) -> None:
-    """Check that the backend writes ``target`` and can find ranges as it is told to.
-
-    Raises:
-        ConfigError: it cannot; says what can.
-    """
-    methods = CALIBRATIONS.get((target, config.backend))
-    if methods is None:
-        raise ConfigError(f"backend {config.backend!r} writes no .{target}; use 'converter'")
-    if config.calibration not in methods:
-        raise ConfigError(
-            f"calibration must be one of {', '.join(methods)} for .{target} by"
-            f" {config.backend}, got {config.calibration!r}"
-        )
+def reaching_both_ends(calibration: Pixels, target: Format, backend: str) -> tuple[Pixels, int]:
+    """Return ``with_both_extremes`` where a backend has the input's range from the photos alone."""
+    if (target, backend) == ("tflite", "converter"):
+        return with_both_extremes(calibration)
+    return calibration, 0
 
 
 def with_both_extremes(calibration: Pixels) -> tuple[Pixels, int]:

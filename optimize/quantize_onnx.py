@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from optimize.convert import converted
-from optimize.onnx_pixels import take_pixels_as_they_are
+from optimize.onnx_pixels import rescaled_ranges, take_pixels_as_they_are
 from optimize.quantize_graph import answering_products
 from train.pixels import Pixels
 
@@ -26,8 +26,8 @@ def to_int8_onnx(
     *,
     activations: Literal["uint8", "int8"],
     reduce_range: bool,
-    method: str = "min-max",
-    percentile: float = 99.99,
+    method: str = "percentile",
+    percentile: float = 99.999,
 ) -> Any:
     """Return a float ONNX graph as a QDQ graph; its input stays uint8.
 
@@ -151,7 +151,8 @@ def quantize_prepared(
 ) -> Any:
     """Return a prepared float graph as a QDQ graph; softmax stays in float.
 
-    Its first operators read the pixels themselves where they can.
+    Its first operators read the pixels themselves where they can: ranges on the pixels' way are
+    those of 0 to 255, whatever was met.
 
     Args:
         prepared: what ``prepare_onnx`` wrote.
@@ -164,17 +165,26 @@ def quantize_prepared(
     import onnx
     from onnxruntime.quantization import quantize_static
 
-    integer = prepared.with_name("int8.onnx")
-    further: dict[str, Any] = {} if ranges is None else {"calibration_cache_path": ranges}
+    integer, exact = prepared.with_name("int8.onnx"), onnx.load(prepared)
+    known = {
+        name: [{"rmin": np.float32(least), "rmax": np.float32(most)}]
+        for name, (least, most) in rescaled_ranges(exact).items()
+    }
+    further: dict[str, Any] = {
+        **settings,
+        "extra_options": {**settings.get("extra_options", {}), "TensorQuantOverrides": known},
+    }
+    if ranges is not None:
+        further["calibration_cache_path"] = ranges
     if only is not None:
         further["nodes_to_quantize"] = sorted(only)
-    with redirect_stdout(io.StringIO()):  # histograms are announced one by one
+    # Histograms are announced one by one, and one with empty bins is divided by them.
+    with redirect_stdout(io.StringIO()), np.errstate(divide="ignore", invalid="ignore"):
         quantize_static(
             prepared,
             integer,
             _reader(calibration),
-            nodes_to_exclude=[*_softmax_nodes(onnx.load(prepared)), *sorted(in_float)],
-            **settings,
+            nodes_to_exclude=[*_softmax_nodes(exact), *sorted(in_float)],
             **further,
         )
     proto = onnx.load(integer)

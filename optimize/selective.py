@@ -11,14 +11,13 @@ import tempfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from optimize.convert import load_keras, write_onnx, write_tflite
 from optimize.quantize import (
     QuantizeConfig,
     calibration_record,
     named,
-    require_backend,
     require_calibration,
     with_both_extremes,
 )
@@ -68,6 +67,15 @@ class SelectiveConfig(QuantizeConfig):
         for name, least in (("evaluations", 2), ("ranking_photos", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
+
+    def fitted(self, target: Format) -> Self:
+        """Return these settings with the backend that writes mixed precision in ``target``.
+
+        Raises:
+            ConfigError: that backend cannot find ranges as told.
+        """
+        backend = "ai-edge-quantizer" if target == "tflite" else "converter"
+        return super(SelectiveConfig, replace(self, backend=backend)).fitted(target)
 
 
 class Mixer(Protocol):
@@ -121,7 +129,7 @@ def quantize_selective(
             or no layer of it can be quantized.
         ArtifactError: ``folder`` exists or cannot be written.
     """
-    config = fitted(config or SelectiveConfig(), target)
+    config = (config or SelectiveConfig()).fitted(target)
     require_calibration(parent, calibration, calibration_ids)
     if folder.exists():  # said now, not after the search
         raise ArtifactError(f"{folder} exists; remove it or name another folder")
@@ -221,18 +229,6 @@ def search(
         state = state.model_copy(update={"trials": {**state.trials, trial_key(kept): found}})
         save_state(state_file, state)
     return state
-
-
-def fitted(config: SelectiveConfig, target: Format) -> SelectiveConfig:
-    """Return the configuration with the backend that writes mixed precision in ``target``.
-
-    Raises:
-        ConfigError: that backend cannot find ranges as told.
-    """
-    backend = "ai-edge-quantizer" if target == "tflite" else "converter"
-    found = replace(config, backend=backend)
-    require_backend(found, target)
-    return found
 
 
 def _free_of_budget(config: SelectiveConfig) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from optimize.quantize import (
     integer_onnx,
     integer_tflite,
     named,
+    reaching_both_ends,
     require_calibration,
-    with_both_extremes,
 )
 from optimize.search_state import read_state, save_state
 from optimize.sweep_search import (
@@ -58,7 +58,7 @@ class SweptConfig(QuantizeConfig):
     """
 
     sizes: str = "32+100"
-    percentiles: str = "99.9+99.99"
+    percentiles: str = "99.99+99.999"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -263,6 +263,4 @@ class _Ways:
 
     def _pixels(self, method: Method, photos: int) -> tuple[Pixels, int]:
         pixels = self._calibration[self._places(photos)]
-        if method.backend == "ai-edge-quantizer":  # it is told the range of the input
-            return pixels, 0
-        return with_both_extremes(pixels)
+        return reaching_both_ends(pixels, self._target, method.backend)

@@ -10,8 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from optimize.convert import to_onnx
-from optimize.onnx_pixels import take_pixels_as_they_are
-from optimize.quantize import with_both_extremes
+from optimize.onnx_pixels import rescaled_ranges, take_pixels_as_they_are
 from optimize.quantize_onnx import to_int8_onnx
 from tests.tiny_models import pictures, tiny_network
 
@@ -127,8 +126,32 @@ def test_a_float_input_is_left_alone() -> None:
     assert model.SerializeToString() == before
 
 
+def test_ranges_on_the_way_of_the_pixels_are_those_of_0_and_255() -> None:
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["cast"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["minus", "cast"], ["turned"]),
+        helper.make_node("Add", ["turned", "half"], ["ready"]),
+        helper.make_node("Relu", ["ready"], ["maps"]),
+    ]
+    constants = {"minus": np.float32(-1 / 255), "half": np.float32(0.5)}
+    graph = helper.make_graph(
+        nodes,
+        "turned",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, LEVELS.shape)],
+        [helper.make_tensor_value_info("maps", TensorProto.FLOAT, LEVELS.shape)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    found = rescaled_ranges(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]))
+    assert found["cast"] == (0.0, 255.0)
+    assert found["turned"] == pytest.approx((-1.0, 0.0))
+    assert found["ready"] == pytest.approx((-0.5, 0.5))
+    assert found.keys() == {"cast", "turned", "ready"}
+
+
 def test_onnx_runtime_reads_pixels_in_its_first_convolution(tmp_path: Path) -> None:
-    photos, _ = with_both_extremes(pictures(16))
+    photos = pictures(16)
+    assert photos.min() > 0
+    assert photos.max() < 255  # the ranges on the pixels' way are known, not met
     model = to_int8_onnx(to_onnx(tiny_network()), photos, activations="uint8", reduce_range=False)
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")

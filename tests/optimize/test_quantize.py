@@ -71,6 +71,9 @@ def test_the_manifest_says_which_photos_calibrated(
     assert step.config["calibration_ids"] == list(TRAIN_IDS)
     assert step.config["calibration_values_set"] == 2  # the blotches reach from 20 to 230
     assert step.config["method"] == "min-max"
+    other = variants["int8.onnx"].manifest.steps[1].config
+    assert (other["method"], other["percentile"]) == ("percentile", 99.999)
+    assert other["calibration_values_set"] == 0  # the range of the pixels is known
 
 
 def test_missing_extremes_are_set_in_the_first_corner_alone() -> None:

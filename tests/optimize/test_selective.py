@@ -10,7 +10,7 @@ import pytest
 from deploy.litert import open_litert
 from deploy.onnxrt import open_onnxruntime
 from optimize.quantize_graph import operators_of
-from optimize.selective import SelectiveConfig, fitted, quantize_selective
+from optimize.selective import SelectiveConfig, quantize_selective
 from optimize.selective_onnx import onnx_layers
 from optimize.selective_report import sentences
 from tests.tiny_models import TRAIN_IDS, pictures, tiny_network, write_parent
@@ -117,7 +117,7 @@ def test_an_activation_belongs_to_the_layer_before_it() -> None:
 
 
 def test_ranges_must_be_findable_for_the_format() -> None:
-    assert fitted(SelectiveConfig(), "tflite").backend == "ai-edge-quantizer"
-    assert fitted(SelectiveConfig(calibration="percentile"), "onnx").backend == "converter"
+    assert SelectiveConfig().fitted("tflite").backend == "ai-edge-quantizer"
+    assert SelectiveConfig(calibration="entropy").fitted("onnx").backend == "converter"
     with pytest.raises(ConfigError, match="must be one of min-max, average, mse for"):
-        fitted(SelectiveConfig(calibration="percentile"), "tflite")
+        SelectiveConfig(calibration="percentile").fitted("tflite")

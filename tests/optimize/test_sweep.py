@@ -98,10 +98,10 @@ def test_each_format_has_its_methods_the_plainest_first() -> None:
         "mse by ai-edge-quantizer",
     ]
     assert [worded(method) for method in config.methods("onnx")] == [
-        "min-max by converter",
-        "entropy by converter",
         "percentile 99 by converter",
         "percentile 99.9 by converter",
+        "min-max by converter",
+        "entropy by converter",
     ]
     assert config.photo_counts(500) == (200, 100, 32)
     assert config.photo_counts(60) == (60, 32)
