@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.ort_fusion import INSERTED, Node, find_sources
-from bench.ort_overhead import ProfilingCost, profiling_cost
+from bench.ort_overhead import ProfilingCost, profiling_cost, tensors_of
 from bench.ort_session import KERNEL, open_session, split_calls
 from bench.profile import Profile, counted
 from bench.record_layers import OperatorTimes
@@ -126,7 +126,7 @@ def profile_of(
                 kernels=(kind,),
                 sources=_leading(sources.get(name, ()), kinds),
                 inserted=kind in INSERTED and name not in kinds,
-                profiling_us=profiling.of(_tensors(event)),
+                profiling_us=profiling.of(tensors_of(event)),
                 times_us=tuple(float(inside[position]["dur"]) for _, inside in calls),
             )
         )
@@ -137,12 +137,6 @@ def profile_of(
         inserted=counted([row.operator for row in rows if row.operator in INSERTED]),
         fused=counted(_fused(kinds, rows, sources)),
     )
-
-
-def _tensors(event: dict[str, Any]) -> int:
-    """Return how many inputs and outputs of a node the profile lists."""
-    args = event["args"]
-    return len(args.get("input_type_shape", ())) + len(args.get("output_type_shape", ()))
 
 
 def _leading(names: Sequence[str], kinds: dict[str, str]) -> tuple[str, ...]:

@@ -60,6 +60,18 @@ def test_the_quickest_call_is_explained() -> None:
     assert found.warnings == ()
 
 
+def test_of_many_calls_the_quickest_tenth_is_explained() -> None:
+    times = (60.0, 40.0, 42.0, *(61.0 for _ in range(17)))
+    found = record(operator("a", 1.0, 2.0, 3.0)).model_copy(
+        update={
+            "calls_us": tuple(time + 5.0 for time in times),
+            "operators": (operator("a", *times, cost=1.0),),
+            "latencies_us": (90.0, *(50.0 for _ in range(17)), 45.0, 35.0),
+        }
+    )
+    assert found.explained_share == pytest.approx(1.0)  # 39 and 41, of 35 and 45
+
+
 def test_operators_that_explain_too_much_or_too_little_are_warned_of() -> None:
     times = operator("a", 100.0, 100.0, 100.0)
     assert record(times, latency_us=96.0).warnings == ()  # 104 %
