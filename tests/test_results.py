@@ -69,8 +69,17 @@ def test_readme_says_what_all_records_say(publish: ModuleType) -> None:
     folder = RESULTS / "all"
     page = publish.page_of(folder)
     text = page.read_text(encoding="utf-8")
-    records, _ = read_for_report([folder / "records.jsonl" for folder in FOLDERS])
+    records, _ = read_for_report(publish.whole_sources())
     assert publish.with_results(text, folder, publish.whole_block(records, folder, page)) == text
+
+
+def test_pages_say_what_networks_cost(publish: ModuleType) -> None:
+    found = [(page, folder) for folder in FOLDERS for page in publish.pages_with(folder, "costs")]
+    assert [page.name for page, _ in found] == ["README.md"]
+    for page, folder in found:
+        text = page.read_text(encoding="utf-8")
+        content = publish.costs_block(folder)
+        assert publish.with_results(text, folder, content, "costs") == text
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -156,6 +165,34 @@ def test_a_run_of_recipes_says_what_each_part_was_worth(publish: ModuleType, hou
     wider = [*records, *trained("wide", parameters=9_000_000)]  # another network: variants again
     publish.main(finished(house, "second", wider))
     assert "| variant |" in block_of(house, "second")
+
+
+def test_costs_stand_in_a_block_of_their_own_where_a_page_has_one(
+    publish: ModuleType, house: Path
+) -> None:
+    page = house / "README.md"
+    blocks = "\n".join(EMPTY.format(f"{name} costs") for name in ("first", "second"))
+    page.write_text(f"{page.read_text(encoding='utf-8')}\n{blocks}", encoding="utf-8")
+    publish.main(finished(house, "first", [machine(), *trained("mobilenet-v2")]))
+    content = block_of(house, "first costs")
+    assert content.startswith("| network | input, px | FLOPs, 10⁶ | MACCs, 10⁶ |")
+    assert content.count("| network |") == 1  # no layer was timed
+    assert "| `mobilenet-v2` | " in content and "one MACC is two FLOPs" in content
+    with pytest.raises(SystemExit, match="no record says what a network costs"):
+        publish.main(finished(house, "second", [machine(), *variants()]))
+
+
+def test_another_seed_is_a_run_of_its_own_and_no_part_of_the_whole(
+    publish: ModuleType, house: Path
+) -> None:
+    words = finished(house, "first", [machine(), *variants()])
+    run, plan = finished(house, "second", [machine(), *variants()])
+    Path(plan).write_text('title = "The second run"\nseed = 1\n', encoding="utf-8")
+    publish.main([*words, run, plan])
+    assert [path.parent.name for path in publish.whole_sources()] == ["first"]
+    whole = (house / "docs" / "results" / "all" / "report.md").read_text(encoding="utf-8")
+    assert "\n5 records;" in whole  # the machine, two judged and two timed
+    assert "| `net.float.tflite` |" in block_of(house, "second")
 
 
 def test_a_run_of_folds_or_trainings_alone_lands_too(publish: ModuleType, house: Path) -> None:

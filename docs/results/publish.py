@@ -4,7 +4,8 @@
 of each finished run and makes its report and its table out of those records. Without words it makes
 the reports and tables of all runs that have landed anew. A plan's table stands in the README or in
 ``docs/results.md``, wherever a block ``<!-- results: docs/results/NAME -->`` to ``<!-- /results
--->`` is; that of ``docs/results/all``, which all landed records make, may stand there too.
+-->`` is; that of ``docs/results/all``, which all landed records of the first seed make, may stand
+there too, and so may what a run's networks cost: ``<!-- results: docs/results/NAME costs -->``.
 """
 
 import os
@@ -14,6 +15,7 @@ import tempfile
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.adb import is_phone
 from bench.record import (
@@ -27,6 +29,7 @@ from bench.record import (
 from bench.report import write_report
 from bench.report_approaches import approach_rows, approach_table
 from bench.report_charts import drawable
+from bench.report_complexity import complexity_rows, complexity_table
 from bench.report_content import Extras
 from bench.report_crossval import CrossvalRow, crossval_rows
 from bench.report_format import (
@@ -50,6 +53,18 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "docs" / "results"
 PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs" / "results.md")
 BEGIN, END = "<!-- results: {} -->", "<!-- /results -->"
+COSTS = "costs"  # behind the name of a run, in a block's first line
+# Of the table of complexity: what a network costs, and where its time goes.
+COSTS_HEADERS = (
+    (
+        "network", "input, px", "FLOPs, 10⁶", "MACCs, 10⁶", "parameters, 10⁶",
+        "receptive field, px", "the original: FLOPs, 10⁶", "the original: MACCs, 10⁶",
+    ),
+    (
+        "network", "most expensive layer", "timed", "the original's most expensive layer",
+        "its time, ms", "its share", "the original: layer's time, ms",
+    ),
+)  # fmt: skip
 WHOLE, WHOLE_UNDER_MS = "Clothing articles: all landed runs", 5.0
 # Of the table of approaches, those columns that a page has room for.
 WHOLE_HEADERS = (
@@ -83,6 +98,8 @@ def main(words: Sequence[str]) -> None:
         make_report(folder)
         page = page_of(folder)
         write_block(page, folder, block(folder, page))
+        for page in pages_with(folder, COSTS):
+            write_block(page, folder, costs_block(folder), COSTS)
     make_whole()
 
 
@@ -100,11 +117,10 @@ def land(run: Path, plan: Path) -> Path:
 
 def make_report(folder: Path) -> None:
     """Write the Markdown report and the pictures of landed records, and remove those of before."""
-    plan = folder / f"{folder.name}.toml"
-    told = tomllib.loads(plan.read_text(encoding="utf-8"))
+    told = _plan(folder)
     goals = Extras(under_ms=told.get("goals", {}).get("under_ms"))
     records, warnings = read_records(folder / RECORDS)
-    command = f"threadlite run plans/{plan.name} --data SOURCE"
+    command = f"threadlite run plans/{folder.name}.toml --data SOURCE"
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch)
         write_report(
@@ -114,8 +130,8 @@ def make_report(folder: Path) -> None:
 
 
 def make_whole() -> None:
-    """Write one report of all landed runs, ``docs/results/all/``, anew."""
-    sources = sorted(RESULTS.glob(f"*/{RECORDS}"))
+    """Write one report of all landed runs of one seed, ``docs/results/all/``, anew."""
+    sources = whole_sources()
     records, warnings = read_for_report(sources)
     names = " ".join(f"docs/results/{name}" for name in plain_names(sources))
     command = f"threadlite report {names} --under-ms {WHOLE_UNDER_MS:g} --out DIR"
@@ -125,11 +141,21 @@ def make_whole() -> None:
         made = Path(scratch)
         write_report(records, made, title=WHOLE, warnings=warnings, command=command, extras=goals)
         _take_report(made, folder)
-    found = [page for page in PAGES if page.exists() and _begin(folder) in _text(page)]
+    found = pages_with(folder)
     for page in found:
         write_block(page, folder, whole_block(records, folder, page))
     if not found:
         sys.stdout.write(f"{folder.relative_to(REPOSITORY)} is up to date\n")
+
+
+def whole_sources() -> list[Path]:
+    """Return the records that are told together: other seeds divide the photos in other ways."""
+    return sorted(path for path in RESULTS.glob(f"*/{RECORDS}") if not _plan(path.parent)["seed"])
+
+
+def _plan(folder: Path) -> dict[str, Any]:
+    text = (folder / f"{folder.name}.toml").read_text(encoding="utf-8")
+    return {"seed": 0, **tomllib.loads(text)}
 
 
 def _take_report(made: Path, folder: Path) -> None:
@@ -143,33 +169,38 @@ def _take_report(made: Path, folder: Path) -> None:
 
 def page_of(folder: Path) -> Path:
     """Return the page that has a block for ``folder``."""
-    for page in PAGES:
-        if page.exists() and _begin(folder) in _text(page):
-            return page
+    for page in pages_with(folder):
+        return page
     names = " nor ".join(page.relative_to(REPOSITORY).as_posix() for page in PAGES)
     raise SystemExit(
         f"neither {names} has a block {_begin(folder)} ... {END}; write both lines where it goes"
     )
 
 
-def write_block(page: Path, folder: Path, content: str) -> None:
+def pages_with(folder: Path, part: str = "") -> list[Path]:
+    """Return the pages that have a block for ``folder``, or for a part of it."""
+    return [page for page in PAGES if page.exists() and _begin(folder, part) in _text(page)]
+
+
+def write_block(page: Path, folder: Path, content: str, part: str = "") -> None:
     """Bring the block of ``folder`` on a page up to date, and say so."""
-    page.write_text(with_results(_text(page), folder, content), encoding="utf-8")
+    page.write_text(with_results(_text(page), folder, content, part), encoding="utf-8")
     names = (path.relative_to(REPOSITORY) for path in (folder, page))
     sys.stdout.write(f"{' and '.join(map(str, names))} are up to date\n")
 
 
-def with_results(text: str, folder: Path, content: str) -> str:
+def with_results(text: str, folder: Path, content: str, part: str = "") -> str:
     """Return a page's text with the block of ``folder`` written anew."""
-    before, begin, rest = text.partition(_begin(folder))
+    before, begin, rest = text.partition(_begin(folder, part))
     _, end, after = rest.partition(END)
     if not end:
         raise SystemExit(f"the block {begin} is not closed: write {END} where it ends")
     return f"{before}{begin}\n{content}{end}{after}"
 
 
-def _begin(folder: Path) -> str:
-    return BEGIN.format(folder.relative_to(REPOSITORY).as_posix())
+def _begin(folder: Path, part: str = "") -> str:
+    place = folder.relative_to(REPOSITORY).as_posix()
+    return BEGIN.format(f"{place} {part}" if part else place)
 
 
 def _text(page: Path) -> str:
@@ -188,18 +219,32 @@ def whole_block(records: Sequence[Record], folder: Path, page: Path) -> str:
     table = approach_table(approach_rows(rows, crossval_rows(records), accuracies))
     place, parts = _place(folder, page), []
     if table:
-        used = [number for number, name in enumerate(table.headers) if name in WHOLE_HEADERS]
-        headers = [table.headers[number] for number in used]
-        words = sum(number < table.words for number in used)
-        lines = [
-            (f"`{row[0]}`", *(as_markdown(row[number]) for number in used[1:]))
-            for row in table.rows
-        ]
-        parts += [_grid(headers, lines, words), WHOLE_NOTE]
+        parts += [_some_columns(table, WHOLE_HEADERS), WHOLE_NOTE]
     if (folder / PICTURE).exists():
         parts.append(f"![Weighted F1 against latency, machine by machine]({place}/{PICTURE})")
     parts.append(f"The whole report is [{place}/report.md]({place}/report.md).")
     return "\n\n".join(parts) + "\n"
+
+
+def costs_block(folder: Path) -> str:
+    """Return what the networks of one run cost, and the layer of each that takes longest."""
+    records, _ = read_records(folder / RECORDS)
+    table = complexity_table(complexity_rows(records, Accuracies(records).photos))
+    if table is None:
+        raise SystemExit(f"{folder.name}: no record says what a network costs; remove the block")
+    told = [names for names in COSTS_HEADERS if len({*names} & {*table.headers}) > 1]
+    grids = [_some_columns(table, names) for names in told]
+    return "\n\n".join([*grids, table.note]) + "\n"
+
+
+def _some_columns(table: Table, headers: Sequence[str]) -> str:
+    """Return a table's columns of these names, as far as it has them, as Markdown."""
+    used = [table.headers.index(name) for name in headers if name in table.headers]
+    lines = [
+        (f"`{row[0]}`", *(as_markdown(row[number]) for number in used[1:])) for row in table.rows
+    ]
+    words = sum(number < table.words for number in used)
+    return _grid([table.headers[number] for number in used], lines, words)
 
 
 def block(folder: Path, page: Path) -> str:
