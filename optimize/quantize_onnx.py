@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from optimize.convert import converted
+from optimize.onnx_norms import norms_as_convolutions
 from optimize.onnx_pixels import rescaled_ranges, take_pixels_as_they_are
 from optimize.quantize_graph import answering_products
 from train.pixels import Pixels
@@ -100,7 +101,10 @@ def to_partly_int8_onnx(
 
 
 def prepare_onnx(proto: Any, folder: Path) -> Path:
-    """Write a float graph as ONNX Runtime wants it before quantization; returns the file."""
+    """Write a float graph as ONNX Runtime wants it before quantization; returns the file.
+
+    Batch normalizations are in the convolutions before them, and else are convolutions.
+    """
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -108,6 +112,9 @@ def prepare_onnx(proto: Any, folder: Path) -> Path:
     onnx.save(proto, plain)
     # Shapes are static: ONNX's own inference finds them all without the symbolic one.
     quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+    ready = onnx.load(prepared)
+    if norms_as_convolutions(ready):
+        onnx.save(ready, prepared)
     return prepared
 
 
