@@ -75,7 +75,7 @@ class SelectiveConfig(QuantizeConfig):
             ConfigError: that backend cannot find ranges as told.
         """
         backend = "ai-edge-quantizer" if target == "tflite" else "converter"
-        return super(SelectiveConfig, replace(self, backend=backend)).fitted(target)
+        return QuantizeConfig.fitted(replace(self, backend=backend), target)
 
 
 class Mixer(Protocol):
