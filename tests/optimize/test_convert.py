@@ -1,5 +1,6 @@
 """Float conversion: the same figures in another file, and bad parents refused."""
 
+import gc
 import json
 import random
 import subprocess
@@ -213,3 +214,22 @@ def test_the_nameplate_of_an_onnx_file_is_plain_json(variants: dict[str, Artifac
     assert json.loads(found["pixels"]) == {"height": 32, "width": 32, "resize": "stretch-bilinear"}
     assert found["variant"] == "tiny.int8.onnx"
     assert found["producer"].startswith("threadlite ")
+
+
+def test_what_the_converter_copies_is_gone_when_it_is_done() -> None:
+    from tf2onnx.graph import Graph
+
+    def graphs() -> int:
+        return sum(isinstance(one, Graph) for one in gc.get_objects())
+
+    network = tiny_network()
+    gc.collect()
+    before, frozen = graphs(), gc.get_freeze_count()
+    gc.disable()  # as a collector that counts objects leaves large ones
+    try:
+        proto = to_onnx(network)
+        assert graphs() == before
+    finally:
+        gc.enable()
+    assert proto.graph.node
+    assert gc.get_freeze_count() == frozen
