@@ -3,6 +3,7 @@
 Zeros shrink the compressed file alone: they are still stored and multiplied, so neither the file
 nor the latency changes. For that, see ``shrink.py``, which removes whole channels. The pattern
 ``2:4`` (two zeros among any four input channels in a row) is the one that some accelerators skip.
+Small kernels stay whole: they hold few of the bytes, and the network feels their zeros most.
 The masks are those of the model optimization toolkit, which a slow test compares; its wrapping
 layers are not used, since their counters have no place in a moving average of weights.
 Sources: Zhu & Gupta 2017, arXiv:1710.01878, equation 1; Mishra et al. 2021, arXiv:2104.08378.
@@ -32,7 +33,10 @@ class PruneConfig(TuningConfig):
 
     Attributes:
         pattern: ``unstructured``, or ``2:4`` for two zeros among four input channels.
-        final_sparsity: share of zeros in every pruned kernel, in [0, 1); 0.5 by nature of ``2:4``.
+        final_sparsity: share of zeros among the weights of all kernels that can be pruned, in
+            [0, 1); 0.5 by nature of ``2:4``.
+        least_share: kernels with less than this share of those weights stay whole, in [0, 1); the
+            others lose as much more. With ``2:4`` all are pruned.
         ramp_epochs: epochs from no zeros to ``final_sparsity``; the network that is kept comes
             from a later epoch.
         every: optimizer steps between two choices of what is zero.
@@ -40,6 +44,7 @@ class PruneConfig(TuningConfig):
 
     pattern: Literal["unstructured", "2:4"] = "unstructured"
     final_sparsity: float = 0.6
+    least_share: float = 0.006
     ramp_epochs: int = 4
     every: int = 20
 
@@ -49,6 +54,8 @@ class PruneConfig(TuningConfig):
             raise ConfigError(f"pattern must be unstructured or 2:4, got {self.pattern!r}")
         if not 0.0 <= self.final_sparsity < 1.0:
             raise ConfigError(f"final_sparsity must be in [0, 1), got {self.final_sparsity}")
+        if not 0.0 <= self.least_share < 1.0:
+            raise ConfigError(f"least_share must be in [0, 1), got {self.least_share}")
         if self.every < 1:
             raise ConfigError(f"every must be 1 or more, got {self.every}")
         if self.ramp_epochs < 0 or (self.epochs and self.ramp_epochs > self.epochs):
@@ -111,6 +118,7 @@ class Masks:
     def __init__(self, config: PruneConfig) -> None:
         self._config = config
         self._ramp_steps = 0
+        self._targets: list[float] = []
         self._live: list[Any] = []
         self._averaged: list[Any] = []
         self._masks: list[Any] = []
@@ -125,11 +133,10 @@ class Masks:
         tf = tensorflow()
         self._ramp_steps = self._config.ramp_epochs * steps_per_epoch
         self._live, self._averaged = prunable_kernels(live), prunable_kernels(averaged)
-        first = sparsity_at(
-            0.0, ramp_steps=self._ramp_steps, final_sparsity=self._config.final_sparsity
-        )
+        self._targets = kernel_sparsities(self._live, self._config)
         self._masks = [
-            tf.Variable(self._mask(kernel, first), trainable=False) for kernel in self._live
+            tf.Variable(self._mask(kernel, self._due(0.0, target)), trainable=False)
+            for kernel, target in zip(self._live, self._targets, strict=True)
         ]
         self._apply(self._live)
         self._apply(self._averaged)
@@ -152,14 +159,13 @@ class Masks:
         return epochs >= self._config.ramp_epochs
 
     def _choose(self, done: Any) -> int:
-        due = sparsity_at(
-            tensorflow().cast(done, tensorflow().float32),
-            ramp_steps=self._ramp_steps,
-            final_sparsity=self._config.final_sparsity,
-        )
-        for mask, kernel in zip(self._masks, self._live, strict=True):
-            mask.assign(self._mask(kernel, due))
+        step = tensorflow().cast(done, tensorflow().float32)
+        for mask, kernel, target in zip(self._masks, self._live, self._targets, strict=True):
+            mask.assign(self._mask(kernel, self._due(step, target)))
         return 0
+
+    def _due(self, step: Any, target: float) -> Any:
+        return sparsity_at(step, ramp_steps=self._ramp_steps, final_sparsity=target)
 
     def _mask(self, kernel: Any, sparsity: Any) -> Any:
         if self._config.pattern == "2:4":
@@ -181,11 +187,13 @@ def prune(parent: Artifact, folder: Path, config: PruneConfig, workshop: Worksho
     """
     require_new(folder)
     model = load_keras(parent)
-    if not prunable_kernels(model):
+    kernels = prunable_kernels(model)
+    if not kernels:
         raise ConversionError(
             f"{parent.manifest.variant}: no convolution or dense layer of it can be pruned; train"
             " another approach"
         )
+    kernel_sparsities(kernels, config)  # said now, not when training begins
     if config.epochs == 0:
         Masks(_at_once(config)).bind(model, model, steps_per_epoch=0)
     log = fine_tune(model, parent, config, workshop, technique="prune", constraint=Masks(config))
@@ -217,6 +225,25 @@ def prunable_kernels(model: Any) -> list[Any]:
         for layer in model.layers
         if type(layer).__name__ in ("Conv2D", "Dense") and layer.kernel.shape[-2] > COLOURS
     ]
+
+
+def kernel_sparsities(kernels: Sequence[Any], config: PruneConfig) -> list[float]:
+    """Return the share of zeros that each kernel comes to: none where it is small.
+
+    Raises:
+        ConfigError: so many zeros do not fit into the large ones.
+    """
+    sizes = [int(np.prod(kernel.shape)) for kernel in kernels]
+    least = 0.0 if config.pattern == "2:4" else config.least_share * sum(sizes)
+    large = [size for size in sizes if size >= least]
+    share = config.final_sparsity * sum(sizes) / max(1, sum(large))
+    if share >= 1.0:
+        raise ConfigError(
+            f"final_sparsity = {config.final_sparsity} of {sum(sizes):,} weights is no less than"
+            f" the {len(large)} kernels hold that have least_share = {config.least_share} of them;"
+            " lower either"
+        )
+    return [share if size >= least else 0.0 for size in sizes]
 
 
 def count_zeros(model: Any) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import pytest
 from optimize.prune import (
     PruneConfig,
     count_zeros,
+    kernel_sparsities,
     magnitude_mask,
     prunable_kernels,
     prune,
@@ -40,6 +41,20 @@ def test_the_least_weights_are_masked_whatever_their_sign() -> None:
     assert np.asarray(magnitude_mask(kernel, 0.0)).tolist() == [[1, 1, 1], [1, 1, 1]]
     ties = np.asarray(magnitude_mask(tensorflow().constant([1.0, -1.0, 1.0, 2.0]), 0.25))
     assert ties.tolist() == [0, 0, 0, 1]  # what is as small as the largest that goes, goes too
+
+
+def test_small_kernels_stay_whole_and_the_others_lose_as_much_more() -> None:
+    kernels = [np.ones((1, 1, 4, 5)), np.ones((3, 3, 8, 10)), np.ones((26, 10))]  # 20, 720, 260
+    config = PruneConfig(final_sparsity=0.49, least_share=0.05)
+    assert kernel_sparsities(kernels, config) == pytest.approx([0.0, 0.5, 0.5])  # 490 of 980
+    at_the_bound = PruneConfig(final_sparsity=0.49, least_share=0.02)
+    assert kernel_sparsities(kernels, at_the_bound) == pytest.approx([0.49, 0.49, 0.49])
+    blocks = PruneConfig(pattern="2:4", final_sparsity=0.5, least_share=0.05)
+    assert kernel_sparsities(kernels, blocks) == pytest.approx([0.5, 0.5, 0.5])
+    with pytest.raises(
+        ConfigError, match=r"final_sparsity = 0.98 of 1,000 weights is no less than"
+    ):
+        kernel_sparsities(kernels, PruneConfig(final_sparsity=0.98, least_share=0.05))
 
 
 def test_two_of_four_input_channels_stay_in_each_block() -> None:
@@ -95,6 +110,7 @@ def test_zeros_are_set_and_counted(tmp_path: Path, pattern: Any, share: float) -
     [
         ({"pattern": "1:2"}, "pattern must be unstructured or 2:4, got '1:2'"),
         ({"final_sparsity": 1.0}, r"final_sparsity must be in \[0, 1\), got 1\.0"),
+        ({"least_share": 1.0}, r"least_share must be in \[0, 1\), got 1\.0"),
         ({"every": 0}, "every must be 1 or more"),
         ({"epochs": 3, "ramp_epochs": 4}, r"ramp_epochs must be from 0 to epochs \(3\), got 4"),
     ],
