@@ -1,8 +1,9 @@
-"""Time the whole matrix twice, and land whether the two runs agree.
+"""Time the whole matrix twice or more often, and land whether the runs agree.
 
 ``python docs/results/matrix.py --out runs/matrix [--data SOURCE] [NETWORK ...]`` makes six variants
 of each network for both runtimes, times all of them and their layers by ``threadlite bench
---layers --no-f1``, does so a second time, and writes ``docs/results/matrix/`` out of the records.
+--layers --no-f1``, does so a second time (or up to ``--runs`` times), and writes
+``docs/results/matrix/`` out of the records.
 ``NETWORK`` is a trained artifact; without any, five networks with random weights stand in, since a
 call takes as long with them. What has been made is not made again; give ``--land`` to write the
 page anew from the records that are there. On a virtual machine give ``--threads 1``: its host moves
@@ -15,8 +16,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ TECHNIQUES = {
     "tflite": ("int8", "float16", "int8-dynamic", "mixed"),
     "onnx": ("int8", "float16", "rewritten.int8", "mixed"),
 }
-RUNS = ("first.jsonl", "second.jsonl")
+RUNS = ("first.jsonl", "second.jsonl", "third.jsonl", "fourth.jsonl")
 SECONDS = "seconds.json"
 
 
@@ -45,11 +47,12 @@ def main(words: Sequence[str] | None = None) -> None:
     out: Path = arguments.out
     if not arguments.land:
         folders = list(make(arguments.networks, arguments.data, out))
-        for name in RUNS:
+        for name in RUNS[: arguments.runs]:
             if not (out / name).exists():
                 measure(folders, out / name, arguments)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    for name in (*RUNS, SECONDS):
+    shutil.rmtree(RESULTS, ignore_errors=True)
+    RESULTS.mkdir(parents=True)
+    for name in (*runs_in(out), SECONDS):
         shutil.copy(out / name, RESULTS)
     (RESULTS / "matrix.md").write_text(page(RESULTS), encoding="utf-8")
     sys.stdout.write(f"{RESULTS.relative_to(REPOSITORY)} is up to date\n")
@@ -63,6 +66,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", default="garments", metavar="SOURCE")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=2, choices=range(2, len(RUNS) + 1))
     parser.add_argument("--land", action="store_true", help="measure nothing")
     return parser.parse_args(words)
 
@@ -200,42 +204,53 @@ def measure(folders: Sequence[Path], records: Path, arguments: argparse.Namespac
     seconds.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 
+def runs_in(folder: Path) -> list[str]:
+    """Return the names of the runs' records that are there, in order."""
+    return [name for name in RUNS if (folder / name).exists()]
+
+
 def page(folder: Path) -> str:
-    """Return the page of two runs, from their records alone."""
-    first, second = (read(folder / name)[0] for name in RUNS)
+    """Return the page of the runs, from their records alone."""
+    runs = {name: read(folder / name)[0] for name in runs_in(folder)}
     seconds = json.loads((folder / SECONDS).read_text(encoding="utf-8"))
     lines = [
-        "# The whole matrix, timed twice",
+        "# The whole matrix, timed again and again",
         "",
         "`python docs/results/matrix.py` makes the variants, times them and their layers by"
-        " `threadlite bench --layers --no-f1`, twice, and writes this page out of the records"
-        f" beside it. {_threads(first)} Times are those of the machine that the records name, not a"
-        " phone's.",
+        " `threadlite bench --layers --no-f1`, run after run, and writes this page out of the"
+        f" records beside it. {_threads(next(iter(runs.values())))} Times are those of the machine"
+        " that the records name, not a phone's.",
         "",
-        *_runs((first, second), seconds),
+        *_runs(runs, seconds),
         "",
-        "## Ratios of medians, from the first run to the second",
+        "## Ratios of medians, from one run to another",
         "",
         f"The goal: no ratio of two variants moves by more than {MAX_CHANGE:.0%}.",
         "",
-        "| runtime | threads | variants | pairs | within the goal | moved most | which |",
-        "|---|---:|---:|---:|---:|---:|---|",
+        "| runs | runtime | variants | pairs | within the goal | moved most | which |",
+        "|---|---|---:|---:|---:|---:|---|",
         *(
-            f"| {one.runtime} | {one.threads} | {one.variants} | {one.pairs:,} | {one.within:,}"
-            f" | {one.change:.1%} | `{one.slower}` against `{one.faster}` |"
-            for one in agreements(first, second)
+            f"| {_word(before)}, {_word(after)} | {one.runtime} | {one.variants} | {one.pairs:,}"
+            f" | {one.within:,} | {one.change:.1%} | `{one.slower}` against `{one.faster}` |"
+            for before, after in combinations(runs, 2)
+            for one in agreements(runs[before], runs[after])
         ),
         "",
         "## Time in the layers over the time of a call",
         "",
-        f"The goal: within {MAX_UNEXPLAINED:.0%}. The quickest call of either kind is compared.",
+        f"The goal: within {MAX_UNEXPLAINED:.0%}. The quickest tenth of calls of either kind is"
+        " compared.",
         "",
-        "| variant | runtime | first run | second run |",
-        "|---|---|---:|---:|",
-        *_sums(first, second),
+        f"| variant | runtime | {' | '.join(map(_word, runs))} |",
+        f"|---|---|{'---:|' * len(runs)}",
+        *_sums(list(runs.values())),
         "",
     ]
     return "\n".join(lines)
+
+
+def _word(name: str) -> str:
+    return Path(name).stem
 
 
 def _threads(records: Sequence[Record]) -> str:
@@ -244,29 +259,29 @@ def _threads(records: Sequence[Record]) -> str:
     return f"Runtimes were given {told} thread{'' if threads == {1} else 's'}."
 
 
-def _runs(runs: Sequence[Sequence[Record]], seconds: dict[str, int]) -> Iterator[str]:
+def _runs(runs: Mapping[str, Sequence[Record]], seconds: dict[str, int]) -> Iterator[str]:
     yield "| run | minutes (goal: 15) | timed | failed | median within 3 % | wider, warned of |"
     yield "|---|---:|---:|---:|---:|---:|"
-    for name, records in zip(RUNS, runs, strict=True):
+    for name, records in runs.items():
         timed = of_kind(records, LatencyRecord)
         wide = [one for one in timed if half_width(one.turns) > MAX_HALF_WIDTH]
         warned = sum(any("only known to within" in text for text in one.warnings) for one in wide)
         yield (
-            f"| {name} | {seconds[name] / 60:.1f} | {len(timed)}"
+            f"| {_word(name)} | {seconds[name] / 60:.1f} | {len(timed)}"
             f" | {len(of_kind(records, FailureRecord))} | {len(timed) - len(wide)}"
             f" | {warned} of {len(wide)} |"
         )
 
 
-def _sums(first: Sequence[Record], second: Sequence[Record]) -> Iterator[str]:
-    """Yield the rows of the sums of layers."""
-    later = {
-        (one.variant, one.runtime): one.explained_share for one in of_kind(second, LayerTimesRecord)
-    }
-    for one in of_kind(first, LayerTimesRecord):
-        again = later.get((one.variant, one.runtime))
-        told = "n/a" if again is None else f"{again:.1%}"
-        yield f"| `{one.variant}` | {one.runtime} | {one.explained_share:.1%} | {told} |"
+def _sums(runs: Sequence[Sequence[Record]]) -> Iterator[str]:
+    """Yield the rows of the sums of layers, a column a run."""
+    found = [
+        {(one.variant, one.runtime): one.explained_share for one in of_kind(run, LayerTimesRecord)}
+        for run in runs
+    ]
+    for key in dict.fromkeys(key for shares in found for key in shares):
+        told = [f"{shares[key]:.1%}" if key in shares else "n/a" for shares in found]
+        yield f"| `{key[0]}` | {key[1]} | {' | '.join(told)} |"
 
 
 if __name__ == "__main__":
