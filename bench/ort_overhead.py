@@ -25,7 +25,7 @@ _CALLS, _WARMUP = 30, 10
 
 
 class _Chain(NamedTuple):
-    """An ``.onnx`` with the input ``values``, and what it is fed."""
+    """An ``.onnx`` with the input ``map0``, and what it is fed."""
 
     model: bytes
     values: npt.NDArray[np.generic]
@@ -68,7 +68,7 @@ def line_through(measured: list[tuple[float, float]]) -> ProfilingCost:
 
 def _cost_of_chain(chain: _Chain, threads: int) -> tuple[float, float]:
     """Return the tensors of a node, and the microseconds that profiling adds to it; 0 at least."""
-    feed = {"values": chain.values}
+    feed = {"map0": chain.values}
     with tempfile.TemporaryDirectory(prefix="threadlite-profile-") as scratch:
         model = Path(scratch) / "chain.onnx"
         model.write_bytes(chain.model)
@@ -146,12 +146,11 @@ def _chained(
     """Return a chain of nodes, each of which takes the ``map`` that the one before it made."""
     from onnx import helper, numpy_helper
 
-    nodes[0].input[0] = "values"
     kind = helper.np_dtype_to_tensor_dtype(values.dtype)
     graph = helper.make_graph(
         nodes,
         "chain",
-        [helper.make_tensor_value_info("values", kind, values.shape)],
+        [helper.make_tensor_value_info("map0", kind, values.shape)],
         [helper.make_tensor_value_info(nodes[-1].output[0], kind, values.shape)],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from optimize.onnx_view import OnnxView, Pattern, replace_patterns
+from optimize.onnx_view import OnnxView, Pattern, replace_patterns, settings_of
 
 _EPSILON = 1e-5  # where a node has none of its own
 _INPUTS = 5  # maps, scale, bias, mean, variance
@@ -37,9 +37,8 @@ def _convolution(view: OnnxView, norm: Any) -> Pattern | None:
     found = [view.constants[name] for name in names if name in view.constants]
     if len(found) != _INPUTS - 1 or len(norm.output) > 1 or len(view.shape(maps)) != 4:
         return None
-    settings = {item.name: helper.get_attribute_value(item) for item in norm.attribute}
     scale, bias, mean, variance = (value.astype(np.float64) for value in found)
-    factor = scale / np.sqrt(variance + settings.get("epsilon", _EPSILON))
+    factor = scale / np.sqrt(variance + settings_of(norm).get("epsilon", _EPSILON))
     taken = [
         maps,
         view.constant(f"{norm.output[0]}/factor", factor.reshape(-1, 1, 1, 1)),

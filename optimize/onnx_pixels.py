@@ -33,14 +33,15 @@ def rescaled_ranges(proto: Any) -> dict[str, tuple[float, float]]:
     """Return the tensors of a float graph that are rescaled pixels, and their ranges.
 
     Args:
-        proto: an ``onnx.ModelProto`` with the one input ``pixels``, uint8.
+        proto: an ``onnx.ModelProto`` with the one input ``pixels``.
 
     Returns:
-        What each is for the pixels 0 and 255, the lesser first; the pixels' own is left out.
+        What each is for the pixels 0 and 255, the lesser first; the pixels' own is left out. None
+        where the input is not uint8.
     """
     return {
         at.tensor: (min(at.ends()), max(at.ends()))
-        for at, _ in _way(OnnxView(proto), proto.graph.input[0].name)
+        for at, _ in _way(OnnxView(proto), proto.graph)
         if at.tensor != proto.graph.input[0].name
     }
 
@@ -52,27 +53,27 @@ def take_pixels_as_they_are(proto: Any) -> None:
     half step that rounding may take.
 
     Args:
-        proto: an ``onnx.ModelProto`` with the one input ``pixels``, uint8, changed in place.
+        proto: an ``onnx.ModelProto`` with the one input ``pixels``, changed in place; it stays as
+            it is where the input is not uint8.
     """
-    from onnx import TensorProto
-
-    graph = proto.graph
-    pixels = graph.input[0]
-    if pixels.type.tensor_type.elem_type != TensorProto.UINT8:
-        return
-    view, same = OnnxView(proto), ""
-    for at, taker in _way(view, pixels.name):
+    graph, view, same = proto.graph, OnnxView(proto), ""
+    for at, taker in _way(view, graph):
         if taker is not None and taker.op_type == "QuantizeLinear":
             same = taker.output[0] if _is_the_pixel(view, at, taker) else same
     if same:
         for node in graph.node:
-            node.input[:] = [pixels.name if name == same else name for name in node.input]
+            node.input[:] = [graph.input[0].name if name == same else name for name in node.input]
         set_nodes(graph, _read_nodes(graph))
 
 
-def _way(view: OnnxView, pixels: str) -> Iterator[tuple[_Rescaled, Any]]:
+def _way(view: OnnxView, graph: Any) -> Iterator[tuple[_Rescaled, Any]]:
     """Yield each tensor on the pixels' way with its only taker; ``None`` where others take it."""
-    at: _Rescaled | None = _Rescaled(pixels, 1.0, 0.0)
+    from onnx import TensorProto
+
+    pixels = graph.input[0]
+    if pixels.type.tensor_type.elem_type != TensorProto.UINT8:
+        return
+    at: _Rescaled | None = _Rescaled(pixels.name, 1.0, 0.0)
     while at is not None:
         taker = view.only_taker(at.tensor)
         yield at, taker

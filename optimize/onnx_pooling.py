@@ -7,7 +7,7 @@ Runtime has no integer kernel for a mean: in a QDQ graph both run in float. It h
 
 from typing import Any
 
-from optimize.onnx_view import OnnxView, Pattern, replace_patterns
+from optimize.onnx_view import OnnxView, Pattern, replace_patterns, settings_of
 
 _ROWS_AND_COLUMNS = {(): [2, 3], (0, 2, 3, 1): [1, 2]}  # by how a map is transposed before
 
@@ -29,15 +29,13 @@ def pool_whole_maps(proto: Any) -> tuple[str, ...]:
 def _pooling(view: OnnxView, mean: Any) -> Pattern | None:
     from onnx import helper
 
-    def setting(node: Any, name: str, default: Any) -> Any:
-        values = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-        return values.get(name, default)
-
     axes = view.constants.get(mean.input[1]) if len(mean.input) > 1 else None
     turned = view.maker(mean.input[0], "Transpose")
     nodes = (mean,) if turned is None else (turned, mean)
-    order = () if turned is None else tuple(setting(turned, "perm", (3, 2, 1, 0)))
-    if axes is None or setting(mean, "keepdims", 1) or len(view.shape(mean.input[0])) != 4:
+    order = () if turned is None else tuple(settings_of(turned).get("perm", (3, 2, 1, 0)))
+    if axes is None or settings_of(mean).get("keepdims", 1):
+        return None
+    if len(view.shape(mean.input[0])) != 4:
         return None
     if _ROWS_AND_COLUMNS.get(order) != sorted(axes.tolist()):
         return None

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +21,9 @@ class OnnxView:
     """A graph of static shapes; constants can be added to it, nodes are not changed."""
 
     def __init__(self, proto: Any) -> None:
-        from onnx import numpy_helper, shape_inference
+        from onnx import numpy_helper
 
+        self._proto = proto
         self._graph = proto.graph
         self.constants: dict[str, Array] = {
             item.name: numpy_helper.to_array(item) for item in self._graph.initializer
@@ -32,8 +34,14 @@ class OnnxView:
             for name in dict.fromkeys(node.input):
                 self._takers[name].append(node)
         self._outputs = {item.name for item in self._graph.output}
-        inferred = shape_inference.infer_shapes(proto).graph
-        self._shapes = {
+
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of all tensors; most who look at a graph ask for none of them."""
+        from onnx import shape_inference
+
+        inferred = shape_inference.infer_shapes(self._proto).graph
+        return {
             item.name: tuple(size.dim_value for size in item.type.tensor_type.shape.dim)
             for item in (*inferred.value_info, *inferred.input, *inferred.output)
         }
@@ -80,6 +88,13 @@ class OnnxView:
             for node in nodes[:-1]
             for name in node.output
         )
+
+
+def settings_of(node: Any) -> dict[str, Any]:
+    """Return the attributes of a node by name."""
+    from onnx import helper
+
+    return {item.name: helper.get_attribute_value(item) for item in node.attribute}
 
 
 def replace_patterns(

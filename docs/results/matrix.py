@@ -50,10 +50,12 @@ def main(words: Sequence[str] | None = None) -> None:
         for name in RUNS[: arguments.runs]:
             if not (out / name).exists():
                 measure(folders, out / name, arguments)
-    shutil.rmtree(RESULTS, ignore_errors=True)
-    RESULTS.mkdir(parents=True)
-    for name in (*runs_in(out), SECONDS):
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    landed = (*RUNS[:2], *runs_in(out)[2:])
+    for name in (*landed, SECONDS):
         shutil.copy(out / name, RESULTS)
+    for name in {*RUNS} - {*landed}:
+        (RESULTS / name).unlink(missing_ok=True)
     (RESULTS / "matrix.md").write_text(page(RESULTS), encoding="utf-8")
     sys.stdout.write(f"{RESULTS.relative_to(REPOSITORY)} is up to date\n")
 

@@ -169,8 +169,8 @@ def _take_report(made: Path, folder: Path) -> None:
 
 def page_of(folder: Path) -> Path:
     """Return the page that has a block for ``folder``."""
-    for page in pages_with(folder):
-        return page
+    if found := pages_with(folder):
+        return found[0]
     names = " nor ".join(page.relative_to(REPOSITORY).as_posix() for page in PAGES)
     raise SystemExit(
         f"neither {names} has a block {_begin(folder)} ... {END}; write both lines where it goes"
