@@ -2,7 +2,9 @@
 
 Every variant lives in a child process of its own. Each is called until its times are steady;
 then all are timed in rounds: in each round every variant has one turn, in an order drawn anew
-from a seed, so that what slows the machine for a while slows all of them alike. A turn is an
+from a seed, so that what slows the machine for a while slows all of them alike. Where its memory
+lies is decided once in a process' life, and moves its median by a per cent or two: after a third of
+the rounds every process gives way to a new one. A turn is an
 untimed lead-in (``bench.worker.LEAD_SECONDS``, one call at least) and then ``TURN_CALLS`` timed
 calls: the lead-in brings the model's weights back into the caches and its threads onto their cores
 after the others' turns, as in an app that classifies one picture after another. The cores are kept
@@ -35,6 +37,7 @@ from train.errors import ConfigError, RuntimeFailure
 from train.pixels import Pixels, decode
 
 TURN_CALLS = 5
+PROCESSES, LEAST_TURNS = 3, 5  # that a variant's turns are divided among, and turns in each
 Launch = Callable[[Artifact, str, int, Pixels], Caller]
 
 
@@ -44,9 +47,10 @@ class _Lane:
 
     artifact: Artifact
     runtime: str
-    caller: Caller | None = None
+    picture: Pixels
+    callers: list[Caller] = field(default_factory=list)
     failure: str = ""
-    warmup_ms: list[float] = field(default_factory=list)
+    warmups: list[list[float]] = field(default_factory=list)
     turns: list[tuple[float, ...]] = field(default_factory=list)
 
 
@@ -95,54 +99,75 @@ def measure_latencies(
     if threads < 1 or rounds < 1:
         raise ConfigError(f"threads and rounds must be at least 1, got {threads} and {rounds}")
     rule = rule or WarmupRule()
-    lanes = [_Lane(artifact=artifact, runtime=runtime) for artifact, runtime in variants]
-    with ExitStack() as stack:
-        for lane in lanes:
-            _load(lane, threads, decode(picture, lane.artifact.manifest.pixels), launch, stack)
-        before = watch()
-        for lane in lanes:
-            _attempt(lane, partial(_warm, rule=rule))
-        _time_rounds(lanes, rounds, seed, advance)
-        conditions = worse_of(before, watch())
+    lanes = [
+        _Lane(artifact=one, runtime=runtime, picture=decode(picture, one.manifest.pixels))
+        for one, runtime in variants
+    ]
+    order, conditions = random.Random(seed), Conditions()
+    for turns in shares_of(rounds):
+        with ExitStack() as stack:
+            for lane in lanes:
+                _load(lane, threads, launch, stack)
+            conditions = worse_of(conditions, watch())
+            for lane in lanes:
+                _attempt(lane, partial(_warm, rule=rule))
+            _time_rounds(lanes, turns, order, advance)
+            conditions = worse_of(conditions, watch())
     general = condition_warnings(conditions, threads=threads, cores=usable_cores())
     return [_record(lane, threads, environment, rule, general) for lane in lanes]
 
 
-def _load(lane: _Lane, threads: int, picture: Pixels, launch: Launch, stack: ExitStack) -> None:
+def shares_of(rounds: int) -> list[int]:
+    """Return how many rounds each process lives for: as alike as they can be, none too few."""
+    processes = max(1, min(PROCESSES, rounds // LEAST_TURNS))
+    return [
+        rounds * (number + 1) // processes - rounds * number // processes
+        for number in range(processes)
+    ]
+
+
+def _load(lane: _Lane, threads: int, launch: Launch, stack: ExitStack) -> None:
+    """Start a process for a variant that has not failed."""
+    if lane.failure:
+        return
     try:
-        lane.caller = launch(lane.artifact, lane.runtime, threads, picture)
+        caller = launch(lane.artifact, lane.runtime, threads, lane.picture)
     except RuntimeFailure as error:
         lane.failure = str(error)
     else:
-        stack.callback(lane.caller.close)
-        lane.runtime = lane.caller.runtime
+        stack.callback(caller.close)
+        lane.callers.append(caller)
+        lane.warmups.append([])
 
 
-def _warm(caller: Caller, lane: _Lane, rule: WarmupRule) -> None:
+def _warm(lane: _Lane, *, rule: WarmupRule) -> None:
     """Call until steady, a window at a time; the first call of all pays for lazy set-up."""
-    while not is_steady(lane.warmup_ms, rule) and not rule.exhausted(lane.warmup_ms):
-        lane.warmup_ms += caller.call(untimed=0, timed=rule.window)
+    warmup_ms = lane.warmups[-1]
+    while not is_steady(warmup_ms, rule) and not rule.exhausted(warmup_ms):
+        warmup_ms += lane.callers[-1].call(untimed=0, timed=rule.window)
 
 
-def _take_turn(caller: Caller, lane: _Lane) -> None:
-    lane.turns.append(caller.call(untimed=1, timed=TURN_CALLS))
+def _take_turn(lane: _Lane) -> None:
+    lane.turns.append(lane.callers[-1].call(untimed=1, timed=TURN_CALLS))
 
 
-def _attempt(lane: _Lane, action: Callable[[Caller, _Lane], None]) -> None:
+def _attempt(lane: _Lane, action: Callable[[_Lane], None]) -> None:
     """Do one thing with a variant that still lives; what goes wrong is its failure alone."""
-    if lane.caller is None or lane.failure:
+    if lane.failure:
         return
     try:
-        action(lane.caller, lane)
+        action(lane)
     except RuntimeFailure as error:
         lane.failure = str(error)
 
 
 def _time_rounds(
-    lanes: Sequence[_Lane], rounds: int, seed: int, advance: Callable[[int], None] | None
+    lanes: Sequence[_Lane],
+    rounds: int,
+    order: random.Random,
+    advance: Callable[[int], None] | None,
 ) -> None:
     """Give every variant one turn a round, in an order drawn anew each round."""
-    order = random.Random(seed)
     for _ in range(rounds):
         for lane in order.sample(lanes, len(lanes)):
             _attempt(lane, _take_turn)
@@ -154,24 +179,32 @@ def _record(
     lane: _Lane, threads: int, environment: str, rule: WarmupRule, general: Sequence[str]
 ) -> LatencyRecord | FailureRecord:
     manifest = lane.artifact.manifest
-    if lane.caller is None or lane.failure:
+    if lane.failure:
         return FailureRecord(
             **subject_of(manifest, environment),
             stage="latency",
-            runtime=lane.runtime,
+            runtime=lane.callers[0].runtime if lane.callers else lane.runtime,
             reason=without_paths(lane.failure),
         )
+    first, warmup_ms = lane.callers[0], _least_steady(lane.warmups, rule)
+    peaks = [one.peak_rss_bytes for one in lane.callers if one.peak_rss_bytes is not None]
     return LatencyRecord(
         **subject_of(manifest, environment),
-        runtime=lane.runtime,
+        runtime=first.runtime,
         threads=threads,
-        warmup_runs=len(lane.warmup_ms),
+        warmup_runs=len(lane.warmups[0]),
         calls_per_turn=TURN_CALLS,
-        batch=lane.caller.batch,
-        load_ms=lane.caller.load_ms,
-        cold_start_ms=lane.caller.cold_start_ms,
-        base_rss_bytes=lane.caller.base_rss_bytes,
-        peak_rss_bytes=lane.caller.peak_rss_bytes,
+        processes=len(lane.callers),
+        batch=first.batch,
+        load_ms=first.load_ms,
+        cold_start_ms=first.cold_start_ms,
+        base_rss_bytes=first.base_rss_bytes,
+        peak_rss_bytes=max(peaks, default=None),
         latencies_ms=tuple(latency for turn in lane.turns for latency in turn),
-        warnings=(*general, *sample_warnings(lane.warmup_ms, lane.turns, rule)),
+        warnings=(*general, *sample_warnings(warmup_ms, lane.turns, rule)),
     )
+
+
+def _least_steady(warmups: Sequence[list[float]], rule: WarmupRule) -> list[float]:
+    """Return the first warm-up that never was steady, or the first of all."""
+    return next((one for one in warmups if not is_steady(one, rule)), warmups[0])

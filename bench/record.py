@@ -98,8 +98,9 @@ class LatencyRecord(MeasurementRecord):
     Attributes:
         runtime: name and version: ``litert 2.3.0``.
         threads: threads the runtime was given.
-        warmup_runs: calls before the first timed one.
+        warmup_runs: calls before the first timed one of the first process.
         calls_per_turn: timed calls in a row between the turns of other variants.
+        processes: that the calls were made in, one after another, as many turns in each as can be.
         batch: pictures in one call.
         load_ms: from the file to a model that can be called, the runtime's library loaded before.
         cold_start_ms: from a process without the library to the model's first answer; Python's own
@@ -117,6 +118,7 @@ class LatencyRecord(MeasurementRecord):
     threads: int = Field(ge=1)
     warmup_runs: int = Field(ge=0)
     calls_per_turn: int = Field(default=1, ge=1)
+    processes: int = Field(default=1, ge=1)
     batch: int = Field(default=1, ge=1)
     load_ms: float = Field(ge=0)
     cold_start_ms: float | None = Field(default=None, ge=0)

@@ -33,6 +33,8 @@ _AT_THE_DOORS = 2  # one for the input and one for the output is what a model ne
 _SHORT_CALL_MS = 1.0
 _RESAMPLES = 2_000
 _STAY_DENSE = {  # techniques that leave every multiplication where it was
+    "tuned": "Fine-tuning alone moves weights and removes nothing: it may better the answers, and"
+    " neither the file nor a call changes.",
     "pruned": "Zeros are stored and multiplied like other weights: pruning makes the compressed"
     " file smaller, not a call faster.",
     "clustered": "Shared weights are multiplied one by one: clustering makes the compressed file"

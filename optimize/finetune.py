@@ -2,9 +2,9 @@
 
 The same views, batches, loss and moving average as in the training, by the recipe that the
 artifact's manifest holds; every layer learns, normalizations included, for what they normalize
-has changed. A constraint may hold the weights to a pattern after every step, and the network that
-was changed may teach what became of it. A fine-tuning that was cut off goes on from its
-checkpoints.
+has changed, unless a technique keeps the layers that the training left frozen. A constraint may
+hold the weights to a pattern after every step, and the network that was changed may teach what
+became of it. A fine-tuning that was cut off goes on from its checkpoints.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -20,17 +20,15 @@ from train.backend import make_repeatable
 from train.checkpoint import EpochLog
 from train.dataset import Dataset
 from train.errors import ConfigError
-from train.feeds import PhotoFeed
-from train.fitting import freeze
+from train.fitting import feed_of, freeze
 from train.hub_network import HUB_LAYER
 from train.keras_file import load_keras
 from train.loop import train_epochs
 from train.networks.blocks import HEAD_LAYER
-from train.pixels import load_pixels
 from train.progress import Progress
 from train.storage import digest_of
-from train.training import CROP_MARGIN, Training
-from train.trunk import larger
+from train.training import Training
+from train.trunk import cut, end_of_frozen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +85,7 @@ def fine_tune(
     *,
     technique: str,
     constraint: Constraint | None = None,
+    keep_frozen: bool = False,
 ) -> tuple[EpochLog, ...]:
     """Train ``model`` in place; its best epoch by validation F1 stays, or the last one without.
 
@@ -97,6 +96,8 @@ def fine_tune(
         workshop: photos, and where checkpoints go.
         technique: what the network was changed by.
         constraint: what its weights are held to.
+        keep_frozen: whether layers that the training left frozen, and that are still the
+            parent's, stay so; their maps are computed once, as they were for the training.
 
     Raises:
         ArtifactError: the checkpoints are of another fine-tuning.
@@ -106,29 +107,16 @@ def fine_tune(
     if config.epochs == 0:
         return ()
     _require_trainable(model, parent)
-    recipe = tuned_recipe(parent, config)
+    recipe = tuned_recipe(parent, config, keep_frozen=keep_frozen)
     training = training_of(parent, recipe, workshop.dataset)
     make_repeatable(training.seed)
     freeze(model, recipe)
-    photos, progress = training.dataset.photos, workshop.progress
-    progress.begin("decoding photos", 2 * len(photos))
-    large, plain = (
-        load_pixels(photos, contract, advance=progress.advance)
-        for contract in (larger(training.contract, CROP_MARGIN), training.contract)
-    )
-    shown: dict[str, Any] = {
-        "large": large,
-        "plain": plain,
-        "recipe": recipe,
-        "seed": training.seed,
-    }
-    feed = (
-        ParentFeed(training.rows(), parent=load_keras(parent.payload), **shown)
-        if config.parent_share
-        else PhotoFeed(training.rows(), **shown)
-    )
+    rows, progress = training.rows(), workshop.progress
+    feed, learning, _, _ = feed_of(training, model, rows, progress)
+    if config.parent_share:
+        feed = ParentFeed(feed, _answering(load_keras(parent.payload), recipe))
     trainer = TuningTrainer(
-        model,
+        learning,
         feed,
         recipe,
         seed=training.seed,
@@ -148,10 +136,19 @@ def fine_tune(
     return train_epochs(trainer, workshop.checkpoints, key=key, progress=progress)
 
 
-def tuned_recipe(parent: Artifact, config: TuningConfig) -> Recipe:
+def _answering(parent: Any, recipe: Recipe) -> Any:
+    """Return what of the parent answers to what its child is fed: without the stored maps' part."""
+    if not recipe.cached_views:
+        return parent
+    freeze(parent, recipe)
+    return cut(parent, end_of_frozen(parent))[1]
+
+
+def tuned_recipe(parent: Artifact, config: TuningConfig, *, keep_frozen: bool = False) -> Recipe:
     """Return the parent's recipe with the fine-tuning's length and rate, nothing frozen.
 
     A network that takes another size than it was trained on has training views of that size.
+    With ``keep_frozen``, what the training froze stays frozen, and its maps are kept.
 
     Raises:
         ConfigError: the manifest holds no recipe that is known here.
@@ -173,9 +170,8 @@ def tuned_recipe(parent: Artifact, config: TuningConfig) -> Recipe:
                 "head_rate": 1.0,
                 "head_first": False,
                 "heads": ("lda",),
-                "frozen": (),
+                **({} if keep_frozen else {"frozen": (), "cached_views": 0}),
                 "freeze_batch_norm": False,
-                "cached_views": 0,
                 "patience": 0,
             }
         )

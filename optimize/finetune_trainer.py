@@ -1,21 +1,22 @@
 """The loop of a fine-tuning: weights held to a pattern, and a parent that teaches.
 
 The parent answers to the very views that its child is shown, mixed photos included, scaled to the
-size that it takes itself. It only runs forward, by LiteRT where that agrees with Keras.
+size that it takes itself; where the maps of frozen layers were computed once, both go on from
+those. It only runs forward, by LiteRT where that agrees with Keras.
 """
 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from optimize.distill_losses import taught_loss
 from train.approaches import Recipe
 from train.backend import tensorflow
-from train.feeds import PhotoFeed, Rows
+from train.feeds import Feed, Indices
 from train.forward import forward_of
 from train.loop import Trainer
-from train.pixels import Pixels
 
 _SAMPLES = 8  # pictures on which the parent under LiteRT is held against Keras
 _THREADS = 2
@@ -41,18 +42,27 @@ class Constraint(Protocol):
         """Return whether the pattern is the final one after so many epochs."""
 
 
-class ParentFeed(PhotoFeed):
-    """Fresh views, each with its label and what the parent answers to that very view."""
+class ParentFeed:
+    """The views or maps of another feed, each with its label and what the parent answers to it."""
 
-    def __init__(self, rows: Rows, *, parent: Any, large: Pixels, **photos: Any) -> None:
-        """Take the parent's network, and the photos as ``PhotoFeed`` does."""
-        super().__init__(rows, large=large, **photos)
+    def __init__(self, feed: Feed, parent: Any) -> None:
+        """Take a feed of views, or of maps, and the network that answers to those.
+
+        Args:
+            feed: of photos, or of the maps at a layer that the parent has been cut after.
+            parent: from ``(batch, rows, columns, channels)`` to probabilities.
+        """
+        self.rows, self._feed = feed.rows, feed
         _, *self._size, _ = parent.input_shape
-        samples = np.asarray(self._scaled(large[:_SAMPLES]), dtype=np.float32)
-        self._answer = forward_of(parent, samples, threads=_THREADS).run
+        samples = self._scaled(feed.inputs_of(feed.rows.train[:_SAMPLES]).astype(np.float32))
+        self._answer = forward_of(parent, np.asarray(samples), threads=_THREADS).run
 
     def _scaled(self, views: Any) -> Any:
         return tensorflow().image.resize(views, self._size)
+
+    def inputs_of(self, rows: Indices) -> npt.NDArray[Any]:
+        """Return the inputs of these photos themselves, as the other feed gives them."""
+        return self._feed.inputs_of(rows)
 
     def batches(self, epoch: int) -> Any:
         """Return the epoch's batches; targets are ``(batch, 2 * classes)``: label, answer."""
@@ -63,7 +73,7 @@ class ParentFeed(PhotoFeed):
             answers = tf.ensure_shape(answers, (None, self.rows.classes))
             return views, tf.concat([targets, answers], axis=1), seed
 
-        return super().batches(epoch).map(told).prefetch(2)
+        return self._feed.batches(epoch).map(told).prefetch(2)
 
 
 class TuningTrainer(Trainer):
@@ -76,7 +86,7 @@ class TuningTrainer(Trainer):
     def __init__(
         self,
         model: Any,
-        feed: PhotoFeed,
+        feed: Feed,
         recipe: Recipe,
         *,
         seed: int,

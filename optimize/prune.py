@@ -9,7 +9,7 @@ layers are not used, since their counters have no place in a moving average of w
 Sources: Zhu & Gupta 2017, arXiv:1710.01878, equation 1; Mishra et al. 2021, arXiv:2104.08378.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from optimize.convert import load_keras
-from optimize.finetune import TuningConfig, Workshop, fine_tune
+from optimize.finetune import TuningConfig, Workshop, fine_tune, tuned_recipe
 from optimize.finetune_artifact import require_new, write_tuned
 from train.artifact import Artifact
 from train.backend import tensorflow
@@ -37,6 +37,9 @@ class PruneConfig(TuningConfig):
             [0, 1); 0.5 by nature of ``2:4``.
         least_share: kernels with less than this share of those weights stay whole, in [0, 1); the
             others lose as much more. With ``2:4`` all are pruned.
+        only_trained: whether layers that the training left frozen stay whole and frozen; the
+            others lose as much more. An epoch is then as short as one of the training, for
+            their maps are not computed anew.
         ramp_epochs: epochs from no zeros to ``final_sparsity``; the network that is kept comes
             from a later epoch.
         every: optimizer steps between two choices of what is zero.
@@ -45,6 +48,7 @@ class PruneConfig(TuningConfig):
     pattern: Literal["unstructured", "2:4"] = "unstructured"
     final_sparsity: float = 0.6
     least_share: float = 0.006
+    only_trained: bool = False
     ramp_epochs: int = 4
     every: int = 20
 
@@ -115,9 +119,11 @@ def two_of_four_mask(kernel: Any) -> Any:
 class Masks:
     """Zeros that training holds; see ``optimize.finetune.Constraint``."""
 
-    def __init__(self, config: PruneConfig) -> None:
+    def __init__(self, config: PruneConfig, sparsities: Mapping[str, float]) -> None:
+        """Take what each layer comes to, see ``layer_sparsities``; others stay whole."""
         self._config = config
         self._ramp_steps = 0
+        self._sparsities = sparsities
         self._targets: list[float] = []
         self._live: list[Any] = []
         self._averaged: list[Any] = []
@@ -133,9 +139,9 @@ class Masks:
         tf = tensorflow()
         self._ramp_steps = self._config.ramp_epochs * steps_per_epoch
         self._live, self._averaged = prunable_kernels(live), prunable_kernels(averaged)
-        self._targets = kernel_sparsities(self._live, self._config)
+        self._targets = [self._sparsities.get(layer.name, 0.0) for layer in prunable_layers(live)]
         self._masks = [
-            tf.Variable(self._mask(kernel, self._due(0.0, target)), trainable=False)
+            tf.Variable(self._mask(kernel, target, 0.0), trainable=False)
             for kernel, target in zip(self._live, self._targets, strict=True)
         ]
         self._apply(self._live)
@@ -161,16 +167,16 @@ class Masks:
     def _choose(self, done: Any) -> int:
         step = tensorflow().cast(done, tensorflow().float32)
         for mask, kernel, target in zip(self._masks, self._live, self._targets, strict=True):
-            mask.assign(self._mask(kernel, self._due(step, target)))
+            mask.assign(self._mask(kernel, target, step))
         return 0
 
-    def _due(self, step: Any, target: float) -> Any:
-        return sparsity_at(step, ramp_steps=self._ramp_steps, final_sparsity=target)
-
-    def _mask(self, kernel: Any, sparsity: Any) -> Any:
+    def _mask(self, kernel: Any, target: float, step: Any) -> Any:
+        if not target:
+            return tensorflow().ones_like(kernel)
         if self._config.pattern == "2:4":
             return two_of_four_mask(kernel)
-        return magnitude_mask(kernel, sparsity)
+        due = sparsity_at(step, ramp_steps=self._ramp_steps, final_sparsity=target)
+        return magnitude_mask(kernel, due)
 
     def _apply(self, kernels: Sequence[Any]) -> None:
         for mask, kernel in zip(self._masks, kernels, strict=True):
@@ -187,16 +193,25 @@ def prune(parent: Artifact, folder: Path, config: PruneConfig, workshop: Worksho
     """
     require_new(folder)
     model = load_keras(parent)
-    kernels = prunable_kernels(model)
-    if not kernels:
+    if not prunable_kernels(model):
         raise ConversionError(
             f"{parent.manifest.variant}: no convolution or dense layer of it can be pruned; train"
             " another approach"
         )
-    kernel_sparsities(kernels, config)  # said now, not when training begins
+    frozen = tuned_recipe(parent, config, keep_frozen=True).frozen if config.only_trained else ()
+    sparsities = layer_sparsities(model, config, frozen)
     if config.epochs == 0:
-        Masks(_at_once(config)).bind(model, model, steps_per_epoch=0)
-    log = fine_tune(model, parent, config, workshop, technique="prune", constraint=Masks(config))
+        at_once = PruneConfig(**{**asdict(config), "ramp_epochs": 0})
+        Masks(at_once, sparsities).bind(model, model, steps_per_epoch=0)
+    log = fine_tune(
+        model,
+        parent,
+        config,
+        workshop,
+        technique="prune",
+        constraint=Masks(config, sparsities),
+        keep_frozen=config.only_trained,
+    )
     zeros, weights = count_zeros(model)
     workshop.progress.say(
         f"{parent.manifest.name.network}: {zeros:,} of {weights:,} kernel weights are zero; they"
@@ -214,36 +229,52 @@ def prune(parent: Artifact, folder: Path, config: PruneConfig, workshop: Worksho
     )
 
 
-def prunable_kernels(model: Any) -> list[Any]:
-    """Return the kernels of convolutions and dense layers that are not on pixels, in order.
+def prunable_layers(model: Any) -> list[Any]:
+    """Return the convolutions and dense layers that are not on pixels, in order.
 
     Depthwise kernels are left alone: they hold few weights, and each of those is all that its
     channel has.
     """
     return [
-        layer.kernel
+        layer
         for layer in model.layers
         if type(layer).__name__ in ("Conv2D", "Dense") and layer.kernel.shape[-2] > COLOURS
     ]
 
 
-def kernel_sparsities(kernels: Sequence[Any], config: PruneConfig) -> list[float]:
-    """Return the share of zeros that each kernel comes to: none where it is small.
+def prunable_kernels(model: Any) -> list[Any]:
+    """Return the kernels of those layers."""
+    return [layer.kernel for layer in prunable_layers(model)]
+
+
+def layer_sparsities(
+    model: Any, config: PruneConfig, frozen: tuple[str, ...] = ()
+) -> dict[str, float]:
+    """Return the share of zeros that the kernel of each layer comes to: none where it is small.
+
+    Args:
+        model: whose layers.
+        config: how many of all its weights.
+        frozen: prefixes of layers that stay whole.
 
     Raises:
-        ConfigError: so many zeros do not fit into the large ones.
+        ConfigError: so many zeros do not fit into the others.
     """
-    sizes = [int(np.prod(kernel.shape)) for kernel in kernels]
-    least = 0.0 if config.pattern == "2:4" else config.least_share * sum(sizes)
-    large = [size for size in sizes if size >= least]
-    share = config.final_sparsity * sum(sizes) / max(1, sum(large))
+    sizes = {layer.name: int(np.prod(layer.kernel.shape)) for layer in prunable_layers(model)}
+    least = 0.0 if config.pattern == "2:4" else config.least_share * sum(sizes.values())
+    large = [name for name in sizes if sizes[name] >= least and not name.startswith(frozen)]
+    held = sum(sizes[name] for name in large)
+    if config.pattern == "2:4":
+        return dict.fromkeys(large, 1.0 - _BLOCK_KEPT / _BLOCK)
+    share = config.final_sparsity * sum(sizes.values()) / max(1, held)
     if share >= 1.0:
         raise ConfigError(
-            f"final_sparsity = {config.final_sparsity} of {sum(sizes):,} weights is no less than"
-            f" the {len(large)} kernels hold that have least_share = {config.least_share} of them;"
-            " lower either"
+            f"final_sparsity = {config.final_sparsity} of {sum(sizes.values()):,} weights is no"
+            f" less than the {held:,} in the {len(large)} kernels that may lose some (least_share"
+            f" = {config.least_share}, only_trained = {config.only_trained}); lower either, or set"
+            " only_trained = false"
         )
-    return [share if size >= least else 0.0 for size in sizes]
+    return dict.fromkeys(large, share)
 
 
 def count_zeros(model: Any) -> tuple[int, int]:
@@ -253,7 +284,3 @@ def count_zeros(model: Any) -> tuple[int, int]:
         sum(int(np.count_nonzero(kernel == 0)) for kernel in kernels),
         sum(kernel.size for kernel in kernels),
     )
-
-
-def _at_once(config: PruneConfig) -> PruneConfig:
-    return PruneConfig(**{**asdict(config), "ramp_epochs": 0})

@@ -24,6 +24,7 @@ from optimize.rewrite_artifact import RewriteConfig, rewrite
 from optimize.selective import SelectiveConfig, quantize_selective
 from optimize.shrink import ShrinkConfig, shrink
 from optimize.sweep import SweptConfig, quantize_swept
+from optimize.tune import TuneConfig, tune
 from train.artifact import Artifact
 from train.errors import ConfigError, UsageError
 
@@ -59,6 +60,7 @@ class Technique(NamedTuple):
 
 _PATTERNS = ("prune", "cluster", "rewrite", "quantize-aware")  # what weights are made to keep
 TECHNIQUES: dict[str, Technique] = {
+    "tune": Technique(TuneConfig, tune, "tuned", spoils=_PATTERNS),
     "shrink": Technique(
         ShrinkConfig, shrink, "shrunk", spoils=_PATTERNS, at="percent", at_word="shrunk"
     ),

@@ -105,7 +105,7 @@ def begin_by_labels(training: Training, model: Any, rows: Rows, progress: Progre
         rows: which photos train and validate.
         progress: told of what is computed once.
     """
-    feed, learning, runtime, seconds = _feed(training, model, rows, progress)
+    feed, learning, runtime, seconds = feed_of(training, model, rows, progress)
     trainer = Trainer(learning, feed, training.recipe, seed=training.seed)
     return Begun(trainer=trainer, runtime=runtime, seconds=seconds)
 
@@ -214,10 +214,15 @@ def _require_frozen_loaded(training: Training, origin: WeightsOrigin) -> None:
         )
 
 
-def _feed(
+def feed_of(
     training: Training, model: Any, rows: Rows, progress: Progress
 ) -> tuple[Feed, Any, str, float]:
-    """Return what feeds the loop, the part of ``model`` that learns, and how it was frozen."""
+    """Return what feeds the loop, the part of ``model`` that learns, and how it was frozen.
+
+    Raises:
+        ConfigError: the recipe does not fit the photos.
+        DataError: a photo cannot be decoded.
+    """
     recipe = training.recipe
     if recipe.cached_views:
         trunk, learning = cut(model, end_of_frozen(model))
@@ -228,12 +233,8 @@ def _feed(
     progress.begin("decoding photos", 2 * len(photos))
     contracts = (larger(training.contract, CROP_MARGIN), training.contract)
     large, plain = (load_pixels(photos, each, advance=progress.advance) for each in contracts)
-    return (
-        PhotoFeed(rows, large=large, plain=plain, recipe=recipe, seed=training.seed),
-        model,
-        "",
-        0.0,
-    )
+    fresh = PhotoFeed(rows, large=large, plain=plain, recipe=recipe, seed=training.seed)
+    return fresh, model, "", 0.0
 
 
 def _fit_head_first(training: Training, model: Any, rows: Rows, progress: Progress) -> _HeadFirst:

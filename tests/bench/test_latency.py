@@ -17,7 +17,7 @@ from PIL import Image
 
 from bench import child, worker
 from bench.child import Child
-from bench.latency import TURN_CALLS, measure_latencies
+from bench.latency import LEAST_TURNS, PROCESSES, TURN_CALLS, measure_latencies, shares_of
 from bench.record import FailureRecord, LatencyRecord
 from bench.steadiness import (
     Conditions,
@@ -285,6 +285,55 @@ def test_a_record_holds_every_timed_call_and_none_of_the_others(scripted: Any) -
         latencies_ms=(10.0,) * (4 * TURN_CALLS),
     )
     assert stage.callers["net"].closed
+
+
+@pytest.mark.parametrize(
+    ("rounds", "shares"),
+    [(1, [1]), (5, [5]), (9, [9]), (10, [5, 5]), (14, [7, 7]), (15, [5] * 3), (35, [11, 12, 12])],
+)
+def test_rounds_are_shared_out_among_processes(rounds: int, shares: list[int]) -> None:
+    assert (PROCESSES, LEAST_TURNS) == (3, 5)
+    assert shares_of(rounds) == shares
+
+
+def test_each_process_warms_up_and_takes_its_turns(scripted: Any) -> None:
+    starts = itertools.count()
+
+    class Restarted(Stage):
+        """Every process is slower than the one before, and holds more memory."""
+
+        def launch(self, *arguments: Any) -> Scripted:
+            number = next(starts)
+            caller = super().launch(*arguments)
+            caller._times = itertools.repeat(10.0 + number)
+            caller.load_ms += number
+            caller._asked += 100 * number
+            return caller
+
+    stage = Restarted()
+    (record,), _ = scripted({"net": {"then": 0.0}}, rounds=11, launch=stage.launch)
+    warm = ["net 0+3"] * 2
+    timed = [f"net 1+{TURN_CALLS}"]
+    assert stage.log == [*warm, *timed * 5, *warm, *timed * 6]
+    assert record.latencies_ms == (10.0,) * 5 * TURN_CALLS + (11.0,) * 6 * TURN_CALLS
+    assert (record.processes, record.warmup_runs, record.load_ms) == (2, 6, 7.0)
+    assert record.peak_rss_bytes == 2000 + 100 + 2 + 6  # of the process that held most
+
+
+def test_a_variant_whose_later_process_is_refused_is_a_failure(scripted: Any) -> None:
+    class OnceOnly(Stage):
+        def launch(self, artifact: Artifact, *arguments: Any) -> Scripted:
+            if artifact.manifest.name.network in self.callers and "b" in artifact.manifest.variant:
+                raise RuntimeFailure("no memory is left")
+            return super().launch(artifact, *arguments)
+
+    stage, turns = OnceOnly(), list[int]()
+    scripts = {"a": {"then": 1.0}, "b": {"then": 1.0}}
+    records, _ = scripted(scripts, rounds=10, launch=stage.launch, advance=turns.append)
+    assert isinstance(records[0], LatencyRecord)
+    assert isinstance(records[1], FailureRecord)
+    assert (records[1].reason, records[1].runtime) == ("no memory is left", "fake 1.0")
+    assert sum(turns) == 20
 
 
 def test_every_round_gives_every_variant_one_turn_in_a_new_order(scripted: Any) -> None:

@@ -1,6 +1,7 @@
 """Photos of three colours and a small network of them, for tests of what fine-tunes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -57,11 +58,11 @@ def write_dataset(folder: Path, *, photos: int = 45) -> Dataset:
     )
 
 
-def write_small(folder: Path, dataset: Dataset) -> Artifact:
-    """Write an untrained small network as if it had been trained on the photos."""
+def write_small(folder: Path, dataset: Dataset, **learned: Any) -> Artifact:
+    """Write an untrained small network as if it had been trained on the photos, by ``learned``."""
     make_repeatable(0)
     model = build_small(image_size=32, classes=3)
-    recipe = Recipe(image_size=32, batch_size=BATCH, average_weights=0.5)
+    recipe = Recipe(image_size=32, batch_size=BATCH, average_weights=0.5, **learned)
     return write_artifact(
         folder,
         fill=lambda path: save_keras(model, path),

@@ -1,6 +1,7 @@
 """Fine-tuning: it learns, goes on where it was cut off, and holds what was done before."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from optimize.cluster import ClusterConfig, cluster, most_distinct
 from optimize.finetune import TuningConfig, training_of, tuned_recipe
 from optimize.finetune_trainer import ParentFeed, TuningTrainer
-from optimize.prune import PruneConfig, count_zeros, prune
+from optimize.prune import PruneConfig, count_zeros, prunable_kernels, prune
 from optimize.shrink import ShrinkConfig, shrink
 from tests.optimize.colours import BATCH, workshop, write_dataset, write_small
 from tests.tiny_models import write_parent
@@ -18,10 +19,13 @@ from train.artifact import HISTORY_NAME, Artifact
 from train.backend import tensorflow
 from train.dataset import Dataset
 from train.errors import ArtifactError, ConfigError
+from train.feeds import PhotoFeed
+from train.fitting import feed_of, freeze
 from train.keras_file import load_keras
 from train.metrics import weighted_f1
 from train.pixels import PixelContract, load_pixels
 from train.predict import predict
+from train.progress import Silent
 from train.splits import select
 
 
@@ -33,6 +37,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="module")
 def small(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return write_small(tmp_path_factory.mktemp("small") / "net", dataset)
+
+
+@pytest.fixture(scope="module")
+def frozen(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """A network whose first layers were frozen in its training."""
+    learned = {"frozen": ("stem", "block1"), "cached_views": 2, "freeze_batch_norm": True}
+    return write_small(tmp_path_factory.mktemp("frozen") / "net", dataset, **learned)
 
 
 def losses_of(artifact: Artifact) -> list[float]:
@@ -47,7 +58,7 @@ def require_best_epoch(artifact: Artifact, dataset: Dataset) -> None:
     pixels = load_pixels(photos, artifact.manifest.pixels)
     answers = predict(load_keras(artifact.payload), pixels).argmax(axis=1).tolist()
     truths = [dataset.labels.index(photo.label) for photo in photos]
-    best = max(epoch["validation_f1"] for epoch in history["epochs"])
+    best = max(epoch["validation_f1"] or 0.0 for epoch in history["epochs"])
     assert weighted_f1(truths, answers, 3) == pytest.approx(best)
 
 
@@ -87,6 +98,29 @@ def test_pruning_ramps_up_and_keeps_an_epoch_after_the_ramp(
     assert count_zeros(load_keras(made.payload)) == (346 + 691 + 29, 1776)  # 60 % of each kernel
 
 
+def test_what_the_training_froze_is_neither_pruned_nor_taught(
+    dataset: Dataset, frozen: Artifact, tmp_path: Path
+) -> None:
+    config = replace(PRUNE, only_trained=True, parent_share=0.5)
+    made = prune(frozen, tmp_path / "made", config, workshop(dataset, tmp_path / "ck"))
+    before, after = (load_keras(artifact.payload) for artifact in (frozen, made))
+    for layer in before.layers:
+        pairs = list(
+            zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True)
+        )
+        if layer.name.startswith(("stem", "block1")):
+            assert all(np.array_equal(old, new) for old, new in pairs), layer.name
+        elif layer.name.startswith(("block2", "logits")) and pairs:
+            assert not all(np.array_equal(old, new) for old, new in pairs), layer.name
+    # 60 % of 576 + 1,152 + 48 weights are 1,065.6, which block2 and the head share by their sizes.
+    assert [int((kernel.numpy() == 0).sum()) for kernel in prunable_kernels(after)] == [
+        0,
+        round(1152 * 1065.6 / 1200),
+        round(48 * 1065.6 / 1200),
+    ]
+    require_best_epoch(made, dataset)
+
+
 @pytest.mark.slow
 def test_masks_are_kept_with_the_weights_of_a_cut_off_pruning(
     dataset: Dataset, small: Artifact, tmp_path: Path
@@ -114,10 +148,15 @@ def test_shared_weights_stay_shared_while_they_learn(
     assert not np.allclose(after.get_layer("logits").kernel, before.get_layer("logits").kernel)
 
 
-def test_the_recipe_is_the_parents_with_nothing_frozen(small: Artifact, tmp_path: Path) -> None:
-    recipe = tuned_recipe(small, TuningConfig(epochs=2, learning_rate=0.01))
+def test_the_recipe_is_the_parents_with_nothing_frozen_unless_it_is_kept(
+    frozen: Artifact, tmp_path: Path
+) -> None:
+    recipe = tuned_recipe(frozen, TuningConfig(epochs=2, learning_rate=0.01))
     assert (recipe.batch_size, recipe.epochs, recipe.learning_rate) == (BATCH, 2, 0.01)
     assert (recipe.frozen, recipe.cached_views, recipe.freeze_batch_norm) == ((), 0, False)
+    kept = tuned_recipe(frozen, TuningConfig(epochs=2), keep_frozen=True)
+    assert (kept.frozen, kept.cached_views) == (("stem", "block1"), 2)
+    assert not kept.freeze_batch_norm  # what the others normalize has changed
     bare = write_parent(tmp_path / "bare")
     with pytest.raises(ConfigError, match=r"the recipe in its manifest cannot be used \(it names"):
         tuned_recipe(bare, TuningConfig())
@@ -132,7 +171,8 @@ def test_the_parent_answers_to_the_very_views_that_its_child_is_shown(
     contract = PixelContract(height=side, width=side)
     pixels, parent = load_pixels(dataset.photos, contract), load_keras(small.payload)
     smaller = recipe.model_copy(update={"image_size": side, "mixup": 0.2})
-    feed = ParentFeed(rows, parent=parent, large=pixels, plain=pixels, recipe=smaller, seed=0)
+    photos = PhotoFeed(rows, large=pixels, plain=pixels, recipe=smaller, seed=0)
+    feed = ParentFeed(photos, parent)
     views, targets, _ = next(iter(feed.batches(0)))
     assert views.shape == (BATCH, side, side, 3)
     np.testing.assert_allclose(targets[:, :3].numpy().sum(axis=1), 1.0, atol=1e-6)
@@ -140,11 +180,29 @@ def test_the_parent_answers_to_the_very_views_that_its_child_is_shown(
     np.testing.assert_allclose(targets[:, 3:], parent(enlarged, training=False), atol=1e-5)
 
 
+def test_the_parent_goes_on_from_the_maps_that_its_child_is_fed(
+    dataset: Dataset, frozen: Artifact
+) -> None:
+    recipe = tuned_recipe(frozen, TuningConfig(epochs=1), keep_frozen=True)
+    training = training_of(frozen, recipe, dataset)
+    parent = load_keras(frozen.payload)
+    freeze(parent, recipe)
+    feed, rest, _, _ = feed_of(training, parent, training.rows(), Silent())
+    maps, targets, _ = next(iter(ParentFeed(feed, rest).batches(0)))
+    assert maps.shape == (BATCH, 16, 16, 8)  # of the stem and block1, at half the size
+    np.testing.assert_allclose(targets[:, 3:], rest(maps, training=False), atol=1e-5)
+    pixels = load_pixels(select(dataset.photos, frozen.split().train), frozen.manifest.pixels)
+    whole = parent(pixels.astype(np.float32), training=False)
+    by_maps = rest(feed.inputs_of(training.rows().train).astype(np.float32), training=False)
+    np.testing.assert_allclose(by_maps, whole, atol=2e-3)  # maps are kept as float16
+
+
 def test_the_loss_is_the_parents_as_far_as_it_is_asked(dataset: Dataset, small: Artifact) -> None:
     recipe = tuned_recipe(small, TuningConfig(epochs=1))
     pixels, parent = load_pixels(dataset.photos, small.manifest.pixels), load_keras(small.payload)
     rows = training_of(small, recipe, dataset).rows()
-    feed = ParentFeed(rows, parent=parent, large=pixels, plain=pixels, recipe=recipe, seed=0)
+    photos = PhotoFeed(rows, large=pixels, plain=pixels, recipe=recipe, seed=0)
+    feed = ParentFeed(photos, parent)
     label, told = np.float32([[0, 1, 0]]), np.float32([[0.7, 0.1, 0.2]])
     logits = np.log(np.float32([[0.5, 0.25, 0.25]]))
 

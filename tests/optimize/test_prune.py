@@ -9,7 +9,7 @@ import pytest
 from optimize.prune import (
     PruneConfig,
     count_zeros,
-    kernel_sparsities,
+    layer_sparsities,
     magnitude_mask,
     prunable_kernels,
     prune,
@@ -17,7 +17,7 @@ from optimize.prune import (
     two_of_four_mask,
 )
 from tests.optimize.colours import workshop, write_dataset, write_small
-from train.backend import tensorflow
+from train.backend import keras, tensorflow
 from train.errors import ConfigError
 from train.keras_file import load_keras
 
@@ -43,18 +43,43 @@ def test_the_least_weights_are_masked_whatever_their_sign() -> None:
     assert ties.tolist() == [0, 0, 0, 1]  # what is as small as the largest that goes, goes too
 
 
+def network_of(*, dense: int = 4) -> Any:
+    """Three kernels behind one on pixels: 1 x 1 x 5 x 4, 3 x 3 x 4 x 20 and 20 x ``dense``."""
+    layers = keras().layers
+    pixels = layers.Input((8, 8, 3))
+    maps = layers.Conv2D(5, 1, name="stem")(pixels)
+    maps = layers.Conv2D(4, 1, name="block1")(maps)
+    maps = layers.Conv2D(20, 3, name="block2")(maps)
+    maps = layers.GlobalAveragePooling2D()(maps)
+    return keras().Model(pixels, layers.Dense(dense, name="logits")(maps))
+
+
 def test_small_kernels_stay_whole_and_the_others_lose_as_much_more() -> None:
-    kernels = [np.ones((1, 1, 4, 5)), np.ones((3, 3, 8, 10)), np.ones((26, 10))]  # 20, 720, 260
+    model = network_of(dense=13)  # 20 + 720 + 260 weights
     config = PruneConfig(final_sparsity=0.49, least_share=0.05)
-    assert kernel_sparsities(kernels, config) == pytest.approx([0.0, 0.5, 0.5])  # 490 of 980
+    found = layer_sparsities(model, config)
+    assert found == pytest.approx({"block2": 0.5, "logits": 0.5})  # 490 of 980
     at_the_bound = PruneConfig(final_sparsity=0.49, least_share=0.02)
-    assert kernel_sparsities(kernels, at_the_bound) == pytest.approx([0.49, 0.49, 0.49])
-    blocks = PruneConfig(pattern="2:4", final_sparsity=0.5, least_share=0.05)
-    assert kernel_sparsities(kernels, blocks) == pytest.approx([0.5, 0.5, 0.5])
+    every = {"block1": 0.49, "block2": 0.49, "logits": 0.49}
+    assert layer_sparsities(model, at_the_bound) == pytest.approx(every)
+    blocks = PruneConfig(pattern="2:4", least_share=0.05)
+    assert layer_sparsities(model, blocks) == {"block1": 0.5, "block2": 0.5, "logits": 0.5}
     with pytest.raises(
-        ConfigError, match=r"final_sparsity = 0.98 of 1,000 weights is no less than"
+        ConfigError,
+        match=r"final_sparsity = 0.98 of 1,000 weights is no less than the 980 in the 2 kernels",
     ):
-        kernel_sparsities(kernels, PruneConfig(final_sparsity=0.98, least_share=0.05))
+        layer_sparsities(model, PruneConfig(final_sparsity=0.98, least_share=0.05))
+
+
+def test_frozen_layers_stay_whole_and_the_others_lose_as_much_more() -> None:
+    model = network_of(dense=13)
+    config = PruneConfig(final_sparsity=0.13, least_share=0.0, only_trained=True)
+    found = layer_sparsities(model, config, ("stem", "block2"))
+    assert found == pytest.approx({"block1": 130 / 280, "logits": 130 / 280})
+    blocks = PruneConfig(pattern="2:4", only_trained=True)
+    assert layer_sparsities(model, blocks, ("block",)) == {"logits": 0.5}
+    with pytest.raises(ConfigError, match=r"the 0 in the 0 kernels .* only_trained = True"):
+        layer_sparsities(model, config, ("stem", "block", "logits"))
 
 
 def test_two_of_four_input_channels_stay_in_each_block() -> None:

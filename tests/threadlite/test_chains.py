@@ -19,6 +19,7 @@ from optimize.quantize_aware import QuantizeAwareConfig
 from optimize.resolution import ResolutionConfig
 from optimize.shrink import ShrinkConfig
 from optimize.techniques import parse_chain
+from optimize.tune import TuneConfig
 from tests.optimize.colours import write_dataset, write_small
 from tests.threadlite.pictures import write_table
 from tests.train.small_network import CutAfter
@@ -332,11 +333,12 @@ def test_a_network_that_cannot_be_made_is_a_failure_and_the_run_goes_on() -> Non
 PAIRS = [
     *("+".join(pair) for pair in pairwise(("shrink", "resolution@48", "prune", "cluster"))),
     *("shrink+prune", "shrink+cluster", "resolution@48+cluster"),
-    *("shrink+quantize-aware", "resolution@48+quantize-aware"),
+    *("shrink+quantize-aware", "resolution@48+quantize-aware", "tune+prune", "shrink+tune"),
 ]
 CONFIGS = {
     "shrink": ShrinkConfig(epochs=6, learning_rate=0.02, maccs=0.6, multiple=2),
     "prune": PruneConfig(epochs=6, learning_rate=0.02, ramp_epochs=2, every=2),
+    "tune": TuneConfig(epochs=2, learning_rate=0.01),
     "cluster": ClusterConfig(epochs=2, learning_rate=0.002, centroids=16),
     "resolution@48": ResolutionConfig(size=48, epochs=4, learning_rate=0.02),
     "quantize-aware": QuantizeAwareConfig(epochs=2, learning_rate=0.01),
