@@ -12,6 +12,7 @@ awake where the system lets a program ask for it.
 """
 
 import random
+import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.awake import cores_awake
+from bench.caches import copy_speed
 from bench.child import Caller, Child
 from bench.environment import usable_cores
 from bench.record import FailureRecord, LatencyRecord
@@ -54,6 +56,17 @@ class _Lane:
     turns: list[tuple[float, ...]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Met:
+    """What all variants of a measurement met alike."""
+
+    environment: str
+    threads: int
+    rule: WarmupRule
+    copy_gbs: float
+    warnings: Sequence[str]
+
+
 def launch_child(artifact: Artifact, runtime: str, threads: int, picture: Pixels) -> Caller:
     """Start the child process of one variant."""
     return Child(artifact.payload, runtime, threads=threads, picture=picture)
@@ -71,6 +84,7 @@ def measure_latencies(
     seed: int = 0,
     launch: Launch = launch_child,
     watch: Callable[[], Conditions] = read_conditions,
+    probe: Callable[[], float] = copy_speed,
     advance: Callable[[int], None] | None = None,
 ) -> list[LatencyRecord | FailureRecord]:
     """Return ``rounds * TURN_CALLS`` timed calls of each variant, interleaved.
@@ -87,6 +101,7 @@ def measure_latencies(
         seed: of the order of the turns.
         launch: starts what calls a model.
         watch: says what the machine does while no model runs.
+        probe: called after each round; says how fast the caches are, see ``bench.caches``.
         advance: called with 1 after each turn, ``rounds * len(variants)`` times in all.
 
     Returns:
@@ -103,7 +118,7 @@ def measure_latencies(
         _Lane(artifact=one, runtime=runtime, picture=decode(picture, one.manifest.pixels))
         for one, runtime in variants
     ]
-    order, conditions = random.Random(seed), Conditions()
+    order, conditions, speeds = random.Random(seed), Conditions(), list[float]()
     for turns in shares_of(rounds):
         with ExitStack() as stack:
             for lane in lanes:
@@ -111,10 +126,18 @@ def measure_latencies(
             conditions = worse_of(conditions, watch())
             for lane in lanes:
                 _attempt(lane, partial(_warm, rule=rule))
-            _time_rounds(lanes, turns, order, advance)
+            for _ in range(turns):
+                _time_round(order.sample(lanes, len(lanes)), advance)
+                speeds.append(probe())
             conditions = worse_of(conditions, watch())
-    general = condition_warnings(conditions, threads=threads, cores=usable_cores())
-    return [_record(lane, threads, environment, rule, general) for lane in lanes]
+    met = _Met(
+        environment=environment,
+        threads=threads,
+        rule=rule,
+        copy_gbs=statistics.median(speeds),
+        warnings=condition_warnings(conditions, threads=threads, cores=usable_cores()),
+    )
+    return [_record(lane, met) for lane in lanes]
 
 
 def shares_of(rounds: int) -> list[int]:
@@ -161,47 +184,40 @@ def _attempt(lane: _Lane, action: Callable[[_Lane], None]) -> None:
         lane.failure = str(error)
 
 
-def _time_rounds(
-    lanes: Sequence[_Lane],
-    rounds: int,
-    order: random.Random,
-    advance: Callable[[int], None] | None,
-) -> None:
-    """Give every variant one turn a round, in an order drawn anew each round."""
-    for _ in range(rounds):
-        for lane in order.sample(lanes, len(lanes)):
-            _attempt(lane, _take_turn)
-            if advance is not None:
-                advance(1)
+def _time_round(lanes: Sequence[_Lane], advance: Callable[[int], None] | None) -> None:
+    """Give every variant one turn."""
+    for lane in lanes:
+        _attempt(lane, _take_turn)
+        if advance is not None:
+            advance(1)
 
 
-def _record(
-    lane: _Lane, threads: int, environment: str, rule: WarmupRule, general: Sequence[str]
-) -> LatencyRecord | FailureRecord:
-    manifest = lane.artifact.manifest
+def _record(lane: _Lane, met: _Met) -> LatencyRecord | FailureRecord:
+    subject = subject_of(lane.artifact.manifest, met.environment)
     if lane.failure:
         return FailureRecord(
-            **subject_of(manifest, environment),
+            **subject,
             stage="latency",
             runtime=lane.callers[0].runtime if lane.callers else lane.runtime,
             reason=without_paths(lane.failure),
         )
-    first, warmup_ms = lane.callers[0], _least_steady(lane.warmups, rule)
+    first, warmup_ms = lane.callers[0], _least_steady(lane.warmups, met.rule)
     peaks = [one.peak_rss_bytes for one in lane.callers if one.peak_rss_bytes is not None]
     return LatencyRecord(
-        **subject_of(manifest, environment),
+        **subject,
         runtime=first.runtime,
-        threads=threads,
+        threads=met.threads,
         warmup_runs=len(lane.warmups[0]),
         calls_per_turn=TURN_CALLS,
         processes=len(lane.callers),
         batch=first.batch,
+        copy_gbs=met.copy_gbs,
         load_ms=first.load_ms,
         cold_start_ms=first.cold_start_ms,
         base_rss_bytes=first.base_rss_bytes,
         peak_rss_bytes=max(peaks, default=None),
         latencies_ms=tuple(latency for turn in lane.turns for latency in turn),
-        warnings=(*general, *sample_warnings(warmup_ms, lane.turns, rule)),
+        warnings=(*met.warnings, *sample_warnings(warmup_ms, lane.turns, met.rule)),
     )
 
 

@@ -102,6 +102,8 @@ class LatencyRecord(MeasurementRecord):
         calls_per_turn: timed calls in a row between the turns of other variants.
         processes: that the calls were made in, one after another, as many turns in each as can be.
         batch: pictures in one call.
+        copy_gbs: how fast one core copied some megabytes between the rounds, the median of all in
+            10⁹ bytes a second: the state of the caches that it shares. ``None``: not measured.
         load_ms: from the file to a model that can be called, the runtime's library loaded before.
         cold_start_ms: from a process without the library to the model's first answer; Python's own
             start is not in it, and the files may lie in the system's cache. ``None`` where it was
@@ -120,6 +122,7 @@ class LatencyRecord(MeasurementRecord):
     calls_per_turn: int = Field(default=1, ge=1)
     processes: int = Field(default=1, ge=1)
     batch: int = Field(default=1, ge=1)
+    copy_gbs: float | None = Field(default=None, gt=0)
     load_ms: float = Field(ge=0)
     cold_start_ms: float | None = Field(default=None, ge=0)
     base_rss_bytes: int | None = Field(default=None, ge=0)

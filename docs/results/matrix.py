@@ -262,8 +262,11 @@ def _threads(records: Sequence[Record]) -> str:
 
 
 def _runs(runs: Mapping[str, Sequence[Record]], seconds: dict[str, int]) -> Iterator[str]:
-    yield "| run | minutes (goal: 15) | timed | failed | median within 3 % | wider, warned of |"
-    yield "|---|---:|---:|---:|---:|---:|"
+    yield (
+        "| run | minutes (goal: 15) | timed | failed | median within 3 % | wider, warned of"
+        " | copies of 4 MiB, 10⁹ bytes/s |"
+    )
+    yield "|---|---:|---:|---:|---:|---:|---:|"
     for name, records in runs.items():
         timed = of_kind(records, LatencyRecord)
         wide = [one for one in timed if half_width(one.turns) > MAX_HALF_WIDTH]
@@ -271,8 +274,14 @@ def _runs(runs: Mapping[str, Sequence[Record]], seconds: dict[str, int]) -> Iter
         yield (
             f"| {_word(name)} | {seconds[name] / 60:.1f} | {len(timed)}"
             f" | {len(of_kind(records, FailureRecord))} | {len(timed) - len(wide)}"
-            f" | {warned} of {len(wide)} |"
+            f" | {warned} of {len(wide)} | {_copies(timed)} |"
         )
+
+
+def _copies(timed: Sequence[LatencyRecord]) -> str:
+    """Return how fast the shared caches were: the same for all variants of a run."""
+    known = {one.copy_gbs for one in timed if one.copy_gbs is not None}
+    return " to ".join(f"{speed:.1f}" for speed in sorted(known)) or "n/a"
 
 
 def _sums(runs: Sequence[Sequence[Record]]) -> Iterator[str]:

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from bench import child, worker
+from bench.caches import BUFFER_BYTES, copy_speed
 from bench.child import Child
 from bench.latency import LEAST_TURNS, PROCESSES, TURN_CALLS, measure_latencies, shares_of
 from bench.record import FailureRecord, LatencyRecord
@@ -257,6 +258,7 @@ def scripted(
             "rule": RULE,
             "launch": stage.launch,
             "watch": Conditions,
+            "probe": lambda: 20.0,
             **options,
         }
         return measure_latencies(variants, **settings), stage
@@ -278,6 +280,7 @@ def test_a_record_holds_every_timed_call_and_none_of_the_others(scripted: Any) -
         threads=1,
         warmup_runs=9,
         calls_per_turn=TURN_CALLS,
+        copy_gbs=20.0,
         load_ms=7.0,
         cold_start_ms=40.0,
         base_rss_bytes=1000,
@@ -347,6 +350,19 @@ def test_every_round_gives_every_variant_one_turn_in_a_new_order(scripted: Any) 
     assert len(set(rounds)) > 6  # 12 draws out of 24 orders
     assert [record.variant[0] for record in records] == ["a", "b", "c", "d"]
     assert turns == [1] * 48
+
+
+def test_the_caches_are_asked_once_a_round_and_the_median_is_told(scripted: Any) -> None:
+    speeds = iter([10.0, 30.0, 20.0, 11.0, 12.0])
+    records, _ = scripted({"a": {"then": 1.0}, "b": {"then": 1.0}}, rounds=5, probe=speeds.__next__)
+    assert [record.copy_gbs for record in records] == [12.0, 12.0]
+    assert next(speeds, None) is None
+
+
+def test_a_copy_is_timed_by_the_median_of_its_passes() -> None:
+    ticks = iter([0.0, 1.0, 1.0, 3.0, 3.0, 12.0, 12.0, 12.5, 12.5, 14.5])  # 1, 2, 9, 0.5 and 2 s
+    assert copy_speed(ticks.__next__) == pytest.approx(BUFFER_BYTES / 2.0 / 1e9)
+    assert copy_speed() > 0.1  # of this machine, on a real clock
 
 
 def test_the_order_repeats_with_its_seed(scripted: Any) -> None:
