@@ -35,7 +35,7 @@ def as_points(score: Difference | None) -> str:
     """Return a difference in points of F1 (hundredths): ``+0.2 [-0.5, +0.9]``."""
     if score is None:
         return ABSENT
-    value, low, high = (_signed(100 * part) for part in (score.value, score.low, score.high))
+    value, low, high = (as_signed(100 * part) for part in (score.value, score.low, score.high))
     return f"{value} [{low}, {high}]"
 
 
@@ -84,7 +84,8 @@ def listed(names: Sequence[str], shown: int) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
-def _signed(value: float) -> str:
+def as_signed(value: float) -> str:
+    """Return a number with its sign and one decimal; zero has none."""
     text = f"{value:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", MINUS)
 

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from bench.record import CostRecord, Record, TrainingRecord, write_records
+from bench.report_format import MINUS
 from bench.report_input import read_for_report
 from tests.bench.gate_records import FLOAT, INT8, judged, machine, timed
 from tests.bench.test_report_crossval import crossval
@@ -73,13 +74,16 @@ def test_readme_says_what_all_records_say(publish: ModuleType) -> None:
     assert publish.with_results(text, folder, publish.whole_block(records, folder, page)) == text
 
 
-def test_pages_say_what_networks_cost(publish: ModuleType) -> None:
-    found = [(page, folder) for folder in FOLDERS for page in publish.pages_with(folder, "costs")]
-    assert [page.name for page, _ in found] == ["README.md"]
+@pytest.mark.parametrize(("part", "on"), [("costs", "README.md"), ("seeds", "results.md")])
+def test_pages_say_what_networks_cost_and_what_seeds_do(
+    publish: ModuleType, part: str, on: str
+) -> None:
+    found = [(page, folder) for folder in FOLDERS for page in publish.pages_with(folder, part)]
+    assert [page.name for page, _ in found] == [on]
     for page, folder in found:
         text = page.read_text(encoding="utf-8")
-        content = publish.costs_block(folder)
-        assert publish.with_results(text, folder, content, "costs") == text
+        content = getattr(publish, f"{part}_block")(folder)
+        assert publish.with_results(text, folder, content, part) == text
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -193,6 +197,27 @@ def test_another_seed_is_a_run_of_its_own_and_no_part_of_the_whole(
     whole = (house / "docs" / "results" / "all" / "report.md").read_text(encoding="utf-8")
     assert "\n5 records;" in whole  # the machine, two judged and two timed
     assert "| `net.float.tflite` |" in block_of(house, "second")
+
+
+def test_what_variants_lose_stands_seed_by_seed_with_its_mean(
+    publish: ModuleType, house: Path
+) -> None:
+    page = publish.PAGES[1]
+    page.parent.mkdir()
+    names = ("tries0", "tries1", "tries0 seeds")
+    page.write_text("\n".join(map(EMPTY.format, names)), encoding="utf-8")
+    words: list[str] = []
+    for seed, answers in enumerate(("abc" * 5, "abc" * 4 + "acb")):
+        records = [judged("abc" * 5, "abc" * 5, FLOAT), judged("abc" * 5, answers, INT8)]
+        run, plan = finished(house, f"tries{seed}", [machine(), *records])
+        Path(plan).write_text(f'title = "Try {seed}"\nseed = {seed}\n', encoding="utf-8")
+        words += [run, plan]
+    publish.main(words)
+    text = page.read_text(encoding="utf-8").partition("docs/results/tries0 seeds -->\n")[2]
+    lines = text.splitlines()
+    assert lines[0] == "| variant | seed 0 | seed 1 | mean |"
+    assert lines[2].startswith(f"| `net.int8.tflite` | 0.0 [0.0, 0.0] | {MINUS}13.3 [")
+    assert lines[2].endswith(f" | {MINUS}6.7 |")
 
 
 def test_a_run_of_folds_or_trainings_alone_lands_too(publish: ModuleType, house: Path) -> None:
