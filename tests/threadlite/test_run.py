@@ -42,7 +42,7 @@ rounds = 5
 """
 TIMED = (
     "epoch_seconds", "feature_seconds", "fold_seconds", "step_seconds", "load_ms", "cold_start_ms",
-    "base_rss_bytes", "peak_rss_bytes", "latencies_ms", "warmup_runs", "warnings",
+    "copy_gbs", "base_rss_bytes", "peak_rss_bytes", "latencies_ms", "warmup_runs", "warnings",
 )  # fmt: skip
 REPOSITORY = Path(__file__).resolve().parents[2]
 
