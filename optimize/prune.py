@@ -264,10 +264,10 @@ def layer_sparsities(
     least = 0.0 if config.pattern == "2:4" else config.least_share * sum(sizes.values())
     large = [name for name in sizes if sizes[name] >= least and not name.startswith(frozen)]
     held = sum(sizes[name] for name in large)
-    if config.pattern == "2:4":
-        return dict.fromkeys(large, 1.0 - _BLOCK_KEPT / _BLOCK)
     share = config.final_sparsity * sum(sizes.values()) / max(1, held)
-    if share >= 1.0:
+    if config.pattern == "2:4":
+        share = 1.0 - _BLOCK_KEPT / _BLOCK
+    if share >= 1.0 or not large:
         raise ConfigError(
             f"final_sparsity = {config.final_sparsity} of {sum(sizes.values()):,} weights is no"
             f" less than the {held:,} in the {len(large)} kernels that may lose some (least_share"

@@ -80,6 +80,8 @@ def test_frozen_layers_stay_whole_and_the_others_lose_as_much_more() -> None:
     assert layer_sparsities(model, blocks, ("block",)) == {"logits": 0.5}
     with pytest.raises(ConfigError, match=r"the 0 in the 0 kernels .* only_trained = True"):
         layer_sparsities(model, config, ("stem", "block", "logits"))
+    with pytest.raises(ConfigError, match=r"the 0 in the 0 kernels .* only_trained = True"):
+        layer_sparsities(model, blocks, ("stem", "block", "logits"))
 
 
 def test_two_of_four_input_channels_stay_in_each_block() -> None:
