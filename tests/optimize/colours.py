@@ -84,6 +84,12 @@ def write_small(folder: Path, dataset: Dataset, **learned: Any) -> Artifact:
     )
 
 
+def write_frozen(folder: Path, dataset: Dataset) -> Artifact:
+    """Write it as if its first layers had been frozen in the training."""
+    learned = {"frozen": ("stem", "block1"), "cached_views": 2, "freeze_batch_norm": True}
+    return write_small(folder, dataset, **learned)
+
+
 def workshop(dataset: Dataset, folder: Path, progress: Progress | None = None) -> Workshop:
     """Return what a fine-tuning needs."""
     return Workshop(dataset=dataset, checkpoints=folder, progress=progress or Silent())

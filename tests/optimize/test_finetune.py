@@ -12,7 +12,7 @@ from optimize.finetune import TuningConfig, training_of, tuned_recipe
 from optimize.finetune_trainer import ParentFeed, TuningTrainer
 from optimize.prune import PruneConfig, count_zeros, prunable_kernels, prune
 from optimize.shrink import ShrinkConfig, shrink
-from tests.optimize.colours import BATCH, workshop, write_dataset, write_small
+from tests.optimize.colours import BATCH, workshop, write_dataset, write_frozen, write_small
 from tests.tiny_models import write_parent
 from tests.train.small_network import Cut, CutAfter
 from train.artifact import HISTORY_NAME, Artifact
@@ -41,9 +41,7 @@ def small(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Artifac
 
 @pytest.fixture(scope="module")
 def frozen(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """A network whose first layers were frozen in its training."""
-    learned = {"frozen": ("stem", "block1"), "cached_views": 2, "freeze_batch_norm": True}
-    return write_small(tmp_path_factory.mktemp("frozen") / "net", dataset, **learned)
+    return write_frozen(tmp_path_factory.mktemp("frozen") / "net", dataset)
 
 
 def losses_of(artifact: Artifact) -> list[float]:

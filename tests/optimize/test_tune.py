@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optimize.tune import TuneConfig, tune
-from tests.optimize.colours import workshop, write_dataset, write_small
+from tests.optimize.colours import workshop, write_dataset, write_frozen
 from tests.train.small_network import Cut, CutAfter
 from train.artifact import Artifact
 from train.dataset import Dataset
@@ -21,8 +21,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def frozen(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    learned = {"frozen": ("stem", "block1"), "cached_views": 2, "freeze_batch_norm": True}
-    return write_small(tmp_path_factory.mktemp("frozen") / "net", dataset, **learned)
+    return write_frozen(tmp_path_factory.mktemp("frozen") / "net", dataset)
 
 
 CONFIG = TuneConfig(epochs=2, learning_rate=0.01)
