@@ -36,6 +36,7 @@ class JudgedApproach:
         runtime: what it ran under.
         test_photos: how many there were.
         test: its scores on them.
+        validation: its scores on the validation photos, which a choice among networks is made on.
         crossval: what its latest cross-validation says.
     """
 
@@ -43,6 +44,7 @@ class JudgedApproach:
     runtime: str = ""
     test_photos: int = 0
     test: Scores | None = None
+    validation: Scores | None = None
     crossval: FoldScores | None = None
 
 
@@ -186,6 +188,7 @@ def _judged(row: VariantRow | None, folds: CrossvalRow | None) -> JudgedApproach
         runtime=row.runtime if row else "",
         test_photos=row.test_photos if row else 0,
         test=row.f1 if row else None,
+        validation=row.validation_f1 if row else None,
         crossval=folds.scores if folds else None,
     )
 

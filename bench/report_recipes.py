@@ -17,6 +17,7 @@ from bench.report_layout import Table
 from bench.report_scores import change_between
 from bench.report_tables import Accuracies, Side, VariantRow
 from bench.scores import Difference, Scores
+from train.approaches import Recipe
 
 HEADERS = (
     "training", "what was changed", "validation: weighted F1 [95 %]", "against the first, points",
@@ -30,6 +31,8 @@ MEANING = (
 )
 _MANY = 4  # differences of which some lie off 0 by chance
 _SHOWN = 8  # settings named of one training
+# What a training did whose record is older than the setting.
+_DEFAULTS = Recipe(image_size=224).model_dump(mode="json", exclude={"image_size"})
 _Group = tuple[str, str, int | str]  # split, photos, parameters or else the approach
 
 
@@ -179,7 +182,8 @@ def _settings(one: TrainingRecord) -> dict[str, JsonValue]:
 
     def collect(value: JsonValue, name: str) -> None:
         if isinstance(value, dict):
-            for key, inner in value.items():
+            known = _DEFAULTS | value if name == "recipe" else value
+            for key, inner in known.items():
                 plain = name in ("", "recipe")
                 collect(inner, key if plain else f"{name}.{key}")
         else:

@@ -66,12 +66,17 @@ def test_pages_say_what_the_records_say(publish: ModuleType, folder: Path) -> No
     assert publish.with_results(text, folder, publish.block(folder, page)) == text
 
 
-def test_readme_says_what_all_records_say(publish: ModuleType) -> None:
+def test_pages_say_what_all_records_say(publish: ModuleType) -> None:
     folder = RESULTS / "all"
     page = publish.page_of(folder)
     text = page.read_text(encoding="utf-8")
     records, _ = read_for_report(publish.whole_sources())
     assert publish.with_results(text, folder, publish.whole_block(records, folder, page)) == text
+    (readme,) = publish.pages_with(folder, publish.CHOSEN)
+    text, content = readme.read_text(encoding="utf-8"), publish.chosen_block(records)
+    assert publish.with_results(text, folder, content, publish.CHOSEN) == text
+    names = [line.split("|")[1] for line in content.splitlines() if line.startswith("| `")]
+    assert readme.name == "README.md" and names == sorted(set(names))
 
 
 @pytest.mark.parametrize(("part", "on"), [("costs", "README.md"), ("seeds", "results.md")])

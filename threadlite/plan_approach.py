@@ -112,10 +112,15 @@ def once(names: tuple[Name, ...]) -> tuple[Name, ...]:
 def override(approach: Approach, settings: dict[str, JsonValue]) -> Approach:
     """Return ``approach`` with some keys of its recipe replaced.
 
+    ``train_sizes`` were chosen for one size of input: another ``image_size`` empties them, unless
+    they are given too.
+
     Raises:
         ValueError: a key is unknown or a value is out of range (pydantic's own message).
     """
     recipe = approach.recipe.model_dump()
+    if settings.get("image_size", recipe["image_size"]) != recipe["image_size"]:
+        recipe["train_sizes"] = ()
     for key, value in settings.items():
         old = recipe.get(key)
         recipe[key] = (

@@ -28,7 +28,9 @@ class Recipe(BaseModel):
         epochs: most epochs of the optimizer over the training photos.
         batch_size: photos a step.
         optimizer: ``adamw``, or ``sgd`` with Nesterov momentum.
-        learning_rate: peak rate, after the warm-up and before the cosine decay.
+        learning_rate: peak rate, after the warm-up.
+        schedule: what the rate does from the peak on: ``cosine`` falls along half a cosine to
+            1 % of it at the last step, ``constant`` stays.
         head_rate: the head's rate as a multiple of ``learning_rate``.
         momentum: of ``sgd``, in [0, 1).
         warmup_epochs: epochs over which the rate rises from zero.
@@ -44,7 +46,7 @@ class Recipe(BaseModel):
             once, by a fast runtime, and trained from; 0 makes fresh views every epoch and runs
             the frozen layers on them.
         train_sizes: rows and columns of the training views, one of them drawn each step; empty
-            for ``image_size`` alone.
+            for ``image_size`` alone, as where a plan gives another ``image_size`` and no sizes.
         class_weights: whether rare classes weigh more: the inverse square root of their frequency.
         class_sampling: how far photos are drawn by class: 0 as they come, 1 every class as often.
         average_weights: decay of the moving average of the weights that is validated and kept,
@@ -66,6 +68,7 @@ class Recipe(BaseModel):
     batch_size: int = Field(default=32, ge=2)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(default=2e-3, gt=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
     head_rate: float = Field(default=1.0, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     warmup_epochs: float = Field(default=1.0, ge=0)
@@ -164,10 +167,11 @@ APPROACHES: dict[str, Approach] = {
         network="custom-cnn",
         recipe=Recipe(
             image_size=160,
-            epochs=60,
+            epochs=100,
             learning_rate=4e-3,
             weight_decay=0.05,
             average_weights=0.995,
+            train_sizes=(112, 128, 144),  # cheaper, and objects look larger in crops
         ),
         about="our own small CNN, from scratch",
     ),
@@ -205,7 +209,7 @@ APPROACHES: dict[str, Approach] = {
     ),
     "efficientnet-lite2": Approach(
         network="efficientnet-lite2",
-        recipe=_LITE,
+        recipe=_LITE.model_copy(update={"epochs": 10}),
         about="EfficientNet-Lite2, likewise",
     ),
     "mobilenet-v2": Approach(

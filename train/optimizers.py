@@ -22,7 +22,8 @@ def make_optimizer(recipe: Recipe, *, rate_factor: float, steps_per_epoch: int) 
     """Return the recipe's optimizer, not yet built.
 
     Args:
-        recipe: names the optimizer, its peak rate, momentum, weight decay, warm-up and length.
+        recipe: names the optimizer, its peak rate, schedule, momentum, weight decay, warm-up and
+            length.
         rate_factor: the peak rate is this many times the recipe's.
         steps_per_epoch: calls of ``apply_gradients`` that make an epoch.
     """
@@ -44,17 +45,16 @@ def make_optimizer(recipe: Recipe, *, rate_factor: float, steps_per_epoch: int) 
 
 
 def make_schedule(recipe: Recipe, *, rate_factor: float, steps_per_epoch: int) -> Any:
-    """Return the rate as a function of the step: a straight rise, then half a cosine.
+    """Return the rate as a function of the step: a straight rise, then half a cosine or a plateau.
 
     The rise ends at the peak after ``recipe.warmup_epochs``; with 0 the first step is taken at
-    the peak. The cosine ends at the last step, at 1 % of the peak.
+    the peak. The cosine ends at the last step, at 1 % of the peak; the plateau is the peak.
     """
     schedules = keras().optimizers.schedules
     peak = recipe.learning_rate * rate_factor
     rise = round(recipe.warmup_epochs * steps_per_epoch)
     fall = max(1, recipe.epochs * steps_per_epoch - rise)
+    last = 1.0 if recipe.schedule == "constant" else LAST_SHARE_OF_RATE  # a cosine from 1 to 1
     if rise == 0:
-        return schedules.CosineDecay(peak, fall, alpha=LAST_SHARE_OF_RATE)
-    return schedules.CosineDecay(
-        0.0, fall, alpha=LAST_SHARE_OF_RATE, warmup_target=peak, warmup_steps=rise
-    )
+        return schedules.CosineDecay(peak, fall, alpha=last)
+    return schedules.CosineDecay(0.0, fall, alpha=last, warmup_target=peak, warmup_steps=rise)

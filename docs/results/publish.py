@@ -5,7 +5,8 @@ of each finished run and makes its report and its table out of those records. Wi
 the reports and tables of all runs that have landed anew. A plan's table stands in the README or in
 ``docs/results.md``, wherever a block ``<!-- results: docs/results/NAME -->`` to ``<!-- /results
 -->`` is; that of ``docs/results/all``, which all landed records of the first seed make, may stand
-there too, and so may what a run's networks cost, ``<!-- results: docs/results/NAME costs -->``, and
+there too, or one network an approach of it, ``<!-- results: docs/results/all approaches -->``, and
+so may what a run's networks cost, ``<!-- results: docs/results/NAME costs -->``, and
 what its variants lost by several seeds, ``<!-- results: docs/results/NAME seeds -->``: those of all
 plans called as this one but for the digits behind its name.
 """
@@ -31,6 +32,7 @@ from bench.record import (
 from bench.report import write_report
 from bench.report_approaches import approach_rows, approach_table
 from bench.report_charts import drawable
+from bench.report_chosen import chosen_rows
 from bench.report_complexity import complexity_rows, complexity_table
 from bench.report_content import Extras
 from bench.report_crossval import CrossvalRow, crossval_rows
@@ -52,12 +54,17 @@ from bench.report_recipes import MEANING, recipe_rows, recipe_tables
 from bench.report_sentences import machine_name
 from bench.report_tables import Accuracies, VariantRow, build_rows
 from bench.scores import Difference
+from train.approaches import APPROACHES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "docs" / "results"
 PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs" / "results.md")
 BEGIN, END = "<!-- results: {} -->", "<!-- /results -->"
-COSTS, SEEDS = "costs", "seeds"  # behind the name of a run, in a block's first line
+COSTS, SEEDS, CHOSEN = (
+    "costs",
+    "seeds",
+    "approaches",
+)  # behind the name of a run, in a block's first line
 SEEDS_NOTE = (
     "Weighted F1 less that of the float variant on the same runtime, in points, with its 95 %"
     " interval, senders resampled. Each seed divides the photos and trains anew; the mean is that"
@@ -79,14 +86,19 @@ WHOLE, WHOLE_UNDER_MS = "Clothing articles: all landed runs", 5.0
 WHOLE_HEADERS = (
     "approach", "network", "classes", "stratified test: weighted F1 [95 %]", "accuracy",
     "the original: F1", "stratified folds: weighted F1", "the original: 5 folds",
-    "grouped folds: weighted F1",
+    "grouped test: weighted F1 [95 %]", "grouped folds: weighted F1",
 )  # fmt: skip
-WHOLE_NOTE = (
-    "A row a network, told by the first digits of its digest; the test photos judge it in float,"
-    " under its own runtime. Intervals are 95 %, senders resampled;"
-    " ± is the standard deviation over five folds. The original's figures are as it reported them;"
-    " its test photos need not be these."
+_JUDGED = (
+    " the test photos judge it in float, under its own runtime. Intervals are 95 %, senders"
+    " resampled; ± is the standard deviation over five folds. The original's figures are as it"
+    " reported them; its test photos need not be these."
 )
+WHOLE_NOTE = f"A row a network, told by the first digits of its digest;{_JUDGED}"
+CHOSEN_NOTE = (
+    "Where an approach was trained more than once, the network with the best F1 on the validation"
+    f" photos stands here;{_JUDGED}"
+)
+APART = ("ablation",)
 RECORDS, PICTURE = "records.jsonl", "f1-latency.png"
 FOLD_HEADERS = ("approach", "folds", "mean ± sd", "out of fold: weighted F1 [95 %]")
 HEADERS = (
@@ -156,13 +168,23 @@ def make_whole() -> None:
     found = pages_with(folder)
     for page in found:
         write_block(page, folder, whole_block(records, folder, page))
+    for page in pages_with(folder, CHOSEN):
+        write_block(page, folder, chosen_block(records), CHOSEN)
     if not found:
         sys.stdout.write(f"{folder.relative_to(REPOSITORY)} is up to date\n")
 
 
 def whole_sources() -> list[Path]:
-    """Return the records that are told together: other seeds divide the photos in other ways."""
-    return sorted(path for path in RESULTS.glob(f"*/{RECORDS}") if not _plan(path.parent)["seed"])
+    """Return the records that are told together.
+
+    Other seeds divide the photos in other ways, and what compares recipes at a small input for a
+    short time trains networks that nobody is meant to take.
+    """
+    return sorted(
+        path
+        for path in RESULTS.glob(f"*/{RECORDS}")
+        if path.parent.name not in APART and not _plan(path.parent)["seed"]
+    )
 
 
 def _plan(folder: Path) -> dict[str, Any]:
@@ -236,6 +258,16 @@ def whole_block(records: Sequence[Record], folder: Path, page: Path) -> str:
         parts.append(f"![Weighted F1 against latency, machine by machine]({place}/{PICTURE})")
     parts.append(f"The whole report is [{place}/report.md]({place}/report.md).")
     return "\n\n".join(parts) + "\n"
+
+
+def chosen_block(records: Sequence[Record]) -> str:
+    """Return a page's table of the approaches that threadlite names, a network each."""
+    accuracies = Accuracies(records)
+    rows = approach_rows(build_rows(records, accuracies), crossval_rows(records), accuracies)
+    table = approach_table(chosen_rows([row for row in rows if row.approach in APPROACHES]))
+    if table is None:
+        raise SystemExit("no landed run has trained an approach; remove the block")
+    return "\n\n".join((_some_columns(table, WHOLE_HEADERS), CHOSEN_NOTE)) + "\n"
 
 
 def costs_block(folder: Path) -> str:

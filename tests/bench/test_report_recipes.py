@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from bench.originals import CONVNEXT_NOTE
-from bench.record import CostRecord, LayerTimesRecord, Record, TrainingRecord
+from bench.record import CostRecord, LayerTimesRecord, Record, TrainingRecord, of_kind
 from bench.record_layers import OperatorTimes
 from bench.report import write_report
 from bench.report_content import Report, build_report
 from bench.report_layout import Table
+from bench.report_recipes import differences
 from tests.bench.gate_records import judged, machine
 
 LETTERS = "aabbcc" * 5
@@ -76,6 +77,15 @@ def ablation() -> Report:
     records += trained("cnn-mixup", recipe={"mixup": 0.2})
     records += trained("cnn-refit", photos={"train": 120, "validation": 0, "test": 30})
     return build_report(records, title="t")
+
+
+def test_a_record_older_than_a_setting_has_its_default() -> None:
+    recipes: list[dict[str, Any]] = [{}, {"schedule": "cosine"}, {"schedule": "constant"}]
+    first, same, other = (
+        of_kind(trained("cnn", recipe=recipe), TrainingRecord)[0] for recipe in recipes
+    )
+    assert differences(first, same) == ()
+    assert differences(first, other) == ("schedule: cosine → constant",)
 
 
 def test_recipes_say_what_differs_from_the_first(ablation: Report) -> None:

@@ -40,6 +40,24 @@ def test_what_a_plan_leaves_out_has_defaults(tmp_path: Path) -> None:
     assert plan.approaches[0].resolve() == APPROACHES["custom-cnn"]
 
 
+@pytest.mark.parametrize(
+    ("keys", "sizes"),
+    [
+        ("epochs = 3", (112, 128, 144)),
+        ("image_size = 160", (112, 128, 144)),
+        ("image_size = 96", ()),
+        ("image_size = 96\ntrain_sizes = [64, 96]", (64, 96)),
+        ("train_sizes = [64, 96]\nimage_size = 96", (64, 96)),
+        ("train_sizes = []", ()),
+    ],
+)
+def test_sizes_of_views_do_not_outlive_the_size_they_were_chosen_for(
+    tmp_path: Path, keys: str, sizes: tuple[int, ...]
+) -> None:
+    plan = read_plan(plan_file(tmp_path, f"{BASE}[approaches.recipe]\n{keys}\n"))
+    assert plan.approaches[0].resolve().recipe.train_sizes == sizes
+
+
 def test_recipe_keys_are_overridden_one_by_one(tmp_path: Path) -> None:
     text = BASE + "[approaches.recipe]\nepochs = 3\naugment = {flip = false}\n"
     recipe = read_plan(plan_file(tmp_path, text)).approaches[0].resolve().recipe

@@ -44,6 +44,13 @@ def test_rate_rises_in_a_straight_line_first() -> None:
     assert rates(recipe, 30, 50) == pytest.approx([0.0505, 0.001])  # halfway of the 40 left; end
 
 
+def test_a_constant_rate_stays_at_its_peak() -> None:
+    flat = recipe_with(schedule="constant")
+    assert rates(flat, 0, 25, 50, 60) == pytest.approx([0.1] * 4)
+    warmed = recipe_with(schedule="constant", warmup_epochs=1.0)
+    assert rates(warmed, 0, 5, 10, 30, 50) == pytest.approx([0.0, 0.05, 0.1, 0.1, 0.1])
+
+
 def test_warm_up_may_last_a_fraction_of_an_epoch_or_all_of_them() -> None:
     assert rates(recipe_with(warmup_epochs=0.5), 0, 5) == pytest.approx([0.0, 0.1])
     assert rates(recipe_with(warmup_epochs=5.0), 0, 25, 50) == pytest.approx([0.0, 0.05, 0.1])
