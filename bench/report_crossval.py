@@ -16,6 +16,7 @@ CROSSVAL_HEADERS = (
     "F1 of the folds", "out of fold: weighted F1 [95 %]", "accuracy", "macro F1", "top 3",
     "calibration error", "seconds",
 )  # fmt: skip
+MOST_WHOLE = 3  # approaches that a table of classes has room for with precision and recall
 NO_DIGITS: Mapping[str, str] = {}
 
 
@@ -158,7 +159,10 @@ def class_rows(
 
 
 def class_tables(rows: Sequence[ClassRow]) -> tuple[Table, ...]:
-    """Return the F1 of each class, approaches side by side where they know the same classes."""
+    """Return the scores of each class, approaches side by side where they know the same classes.
+
+    Precision and recall stand beside F1 as far as a table has room for them.
+    """
     approaches: dict[tuple[str, str, str, int, str], list[ClassRow]] = {}
     for row in rows:
         key = (
@@ -183,18 +187,32 @@ def _class_table(columns: Sequence[Sequence[ClassRow]]) -> Table:
     first = columns[0]
     order = sorted(range(len(first)), key=lambda number: (-first[number].photos, number))
     where = "on the test photos" if first[0].judged_on == "test" else "out of fold"
+    whole = len(columns) <= MOST_WHOLE
+    cell = _whole_class if whole else _class_f1
     return Table(
-        caption=f"F1 of each of {len(first)} classes {where}, {first[0].split_method} split",
+        caption=(
+            f"F1{' (precision, recall)' if whole else ''} of each of {len(first)} classes {where},"
+            f" {first[0].split_method} split"
+        ),
         headers=("class", "photos", *(classes[0].approach for classes in columns)),
         rows=tuple(
             (
                 first[number].label,
                 as_count(first[number].photos),
-                *(as_share(classes[number].f1) for classes in columns),
+                *(cell(classes[number]) for classes in columns),
             )
             for number in order
         ),
+        note="" if whole else "Precision and recall of each are in classes.csv.",
     )
+
+
+def _whole_class(row: ClassRow) -> str:
+    return f"{as_share(row.f1)} ({as_share(row.precision)}, {as_share(row.recall)})"
+
+
+def _class_f1(row: ClassRow) -> str:
+    return as_share(row.f1)
 
 
 def _latest(records: Sequence[Record]) -> list[CrossvalRecord]:

@@ -90,7 +90,8 @@ def training_batches(
     training = training_of(parent, recipe, workshop.dataset)
     rows = training.rows()
     chosen = rows.train[:: max(1, len(rows.train) // photos)][:photos]
-    pixels = load_pixels([training.dataset.photos[row] for row in chosen], parent.manifest.pixels)
+    shown = [training.dataset.photos[row] for row in chosen]
+    pixels = load_pixels(shown, parent.manifest.pixels, say=workshop.progress.say)
     size = 16
     return [
         (

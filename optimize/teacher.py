@@ -22,7 +22,7 @@ from train.forward import forward_of
 from train.keras_file import load_keras
 from train.predict import Predictor
 from train.progress import Progress
-from train.storage import cache_folder, digest_of, whole_file, write_array
+from train.storage import cache_folder, digest_of, stored_array, whole_file, write_array
 from train.trunk import VIEWS_BATCH, PhotoViews, cut, end_of_frozen, frozen_maps, pictures_of
 
 Answers = npt.NDArray[np.float16]
@@ -71,15 +71,16 @@ def answers_of(
     folder = cache_folder() / "answers" / _key(teacher, source, rows, with_features)
     paths = [folder / f"view-{view:03d}.npy" for view in range(views)]
     answer: Callable[[int], Answers] | None = None
+    stored: list[Answers] = []
     for view, path in enumerate(paths):
-        if path.exists():
-            continue
-        if answer is None:
-            answer = _answering(teacher, source, rows, views, with_features, progress)
-        answered = answer(view)
-        with whole_file(path) as draft:
-            write_array(draft, "<f2", answered.shape, iter(answered))
-    stored = tuple(np.load(path) for path in paths)
+        answered = stored_array(path, "<f2", (len(source.photos),), say=progress.say)
+        if answered is None:
+            if answer is None:
+                answer = _answering(teacher, source, rows, views, with_features, progress)
+            answered = answer(view)
+            with whole_file(path) as draft:
+                write_array(draft, "<f2", answered.shape, iter(answered))
+        stored.append(answered)
     classes = len(teacher.manifest.labels)
     return Taught(
         probabilities=tuple(array[:, :classes] for array in stored),
@@ -117,7 +118,7 @@ def _answering(
         outputs = keras().layers.Concatenate(name="answers")([outputs, features])
     model = keras().Model(model.input, outputs, name=model.name)
     by_maps, stored = _by_maps(teacher, model, source, views, progress)
-    by_pixels = _by_pixels(model, source) if stored < views else None
+    by_pixels = _by_pixels(model, source, progress) if stored < views else None
     width = int(model.output_shape[-1])
     name = teacher.manifest.name.network
     both = np.sort(np.concatenate([rows.train, rows.validation]))
@@ -165,14 +166,15 @@ def _by_maps(
     return run, stored
 
 
-def _by_pixels(model: Any, source: PhotoViews) -> _Run:
-    forward = forward_of(model, pictures_of(source, 0)[1](0, _SAMPLES), threads=_THREADS)
+def _by_pixels(model: Any, source: PhotoViews, progress: Progress) -> _Run:
+    samples = pictures_of(source, 0, say=progress.say)[1](0, _SAMPLES)
+    forward = forward_of(model, samples, threads=_THREADS)
     drawn: dict[int, Callable[[int, int], npt.NDArray[np.float32]]] = {}
 
     def run(view: int, start: int, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         if view not in drawn:
             drawn.clear()
-            drawn[view] = pictures_of(source, view)[1]
+            drawn[view] = pictures_of(source, view, say=progress.say)[1]
         stop = min(start + VIEWS_BATCH, len(source.photos))
         return forward.run(drawn[view](start, stop)[chosen - start])
 

@@ -24,13 +24,14 @@ from bench.record import (
 )
 from bench.steadiness import median_interval
 from bench.subject import subject_of, without_paths
+from bench.training import training_record
 from bench.verdict import verdict_records
 from deploy.runtime import runtime_for
 from threadlite.commands import reopen_dataset
 from threadlite.console import Display
 from threadlite.devices import thread_counts
 from threadlite.variants import parity_ids
-from train.artifact import MANIFEST_NAME, Artifact, Manifest, open_artifact
+from train.artifact import HISTORY_NAME, MANIFEST_NAME, Artifact, Manifest, open_artifact
 from train.dataset import Dataset, Photo
 from train.errors import ArtifactError, ThreadliteError, UsageError
 from train.pixels import load_pixels
@@ -46,8 +47,9 @@ def bench_artifacts(arguments: Namespace, display: Display) -> int:
     """Measure every variant given and write the records; return their number.
 
     A trained Keras network among them gives the MACCs and parameters of the variants made from
-    it; it is not timed itself, for no phone runs it. A variant that is damaged, or that its
-    runtime cannot run, costs one failure with its reason; the others go on.
+    it, and their training, taken for one of this machine; it is not timed itself, for no phone
+    runs it. A variant that is damaged, or that its runtime cannot run, costs one failure with its
+    reason; the others go on.
 
     Args:
         arguments: words of the command: ``artifacts``, ``out`` (must not exist), ``data``, its
@@ -72,6 +74,8 @@ def bench_artifacts(arguments: Namespace, display: Display) -> int:
         raise UsageError("these variants were trained on different photos; bench them apart")
     networks = [artifact for artifact in given if artifact not in variants]
     dataset = reopen_dataset(variants[0], arguments, display)
+    for network in networks:
+        session.tell_training(network)
     alive = session.time(variants, dataset)
     for variant in alive:
         session.weigh(variant, networks)
@@ -114,6 +118,11 @@ class _Session:
             raise next(iter(errors.values()))
         self._add([damaged(folder, error, self._machine) for folder, error in errors.items()])
         return found
+
+    def tell_training(self, network: Artifact) -> None:
+        """Record how a network was trained; what a technique has made of it, no training did."""
+        if len(network.manifest.steps) == 1 and (network.folder / HISTORY_NAME).is_file():
+            self._add([training_record(network, environment=self._machine)])
 
     def time(self, variants: Sequence[Artifact], dataset: Dataset) -> list[Artifact]:
         """Time all variants, interleaved, and return those that can be run.

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -27,12 +28,26 @@ def examine() -> int:
     for name, number in sorted(environment.packages.items()):
         table.add_row(name, number)
     table.add_row("cache", str(cache_folder()))
+    table.add_row("", _sizes(cache_folder()))
     console = Console()
     console.print(table)
     for fault in faults:
         sys.stderr.write(f"threadlite: {fault}\n")
     sys.stdout.write("not ready\n" if faults else "ready\n")
     return 1 if faults else 0
+
+
+def _sizes(cache: Path) -> str:
+    """Return what each part of the cache holds; all of it is made again where it is missing."""
+    if not cache.is_dir():
+        return "empty"
+    parts = {
+        part.name: sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
+        for part in sorted(cache.iterdir())
+        if part.is_dir()
+    }
+    named = ", ".join(f"{name} {size / 1e9:.1f} GB" for name, size in parts.items())
+    return f"{named}; any may be removed" if named else "empty"
 
 
 def _module_faults() -> list[str]:

@@ -285,7 +285,13 @@ def explain(error: ValidationError) -> str:
     faults = error.errors()
     misspelt = [fault for fault in faults if fault["type"] == "extra_forbidden"]
     first = (misspelt or faults)[0]  # a misspelt key is why another is missing
-    where = ".".join(str(part) for part in first["loc"]) or "the whole"
+    where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"{where}: no such key; README.md and train/approaches.py name those there are"
-    return f"{where}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r})"
+        return (
+            f"{where}: no such key; README.md names those of a plan, train/approaches.py those of a"
+            " recipe"
+        )
+    says = first["msg"].removeprefix("Value error, ")
+    if not isinstance(first["input"], dict):  # else keys do not go together: the message names them
+        says += f" (got {first['input']!r})"
+    return f"{where}: {says}" if where else says

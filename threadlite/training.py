@@ -10,6 +10,7 @@ from threadlite.workspace import Workspace, step_key
 from train.artifact import Artifact
 from train.fit import train_approach
 from train.progress import Progress
+from train.split_gaps import split_gaps
 from train.training import Training
 
 
@@ -61,6 +62,8 @@ def train_or_distill(
     progress: Progress,
 ) -> Artifact:
     """Train by labels alone, or under teachers where there are some; see ``train_in``."""
+    for line in split_gaps(training.dataset, training.split):
+        progress.say(line)
     if not teachers:
         return train_approach(
             training, folder, checkpoints=checkpoints, progress=progress, refit=refit

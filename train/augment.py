@@ -33,7 +33,7 @@ class AugmentConfig(BaseModel):
         erasing: probability that a box of the view is painted over, in [0, 1].
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     min_area: float = Field(default=0.5, gt=0, le=1)
     max_aspect: float = Field(default=4 / 3, ge=1)

@@ -1,16 +1,17 @@
 """What a training leaves after every epoch, so that a killed one goes on.
 
 The log is written last and names the files that belong to it: files of an epoch that was cut off
-are never read.
+are never read. Damaged files end a training before its next epoch, and are left as they are.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from train.errors import ArtifactError
-from train.storage import plain_write_errors, write_text
+from train.storage import digest_of_file, plain_write_errors, write_text
 
 LOG_NAME = "training.json"
 
@@ -41,13 +42,24 @@ class _Log(BaseModel):
 
     key: str
     epochs: tuple[EpochLog, ...]
+    weights_sha256: str = ""  # of the best epoch's weights; HDF5 checks no numbers itself
+
+
+def best_of(log: Sequence[EpochLog]) -> EpochLog:
+    """Return the best epoch by validation F1, or the last one without validation photos."""
+    return next(entry for entry in reversed(log) if entry.best)
+
+
+def weights_of(folder: Path, entry: EpochLog) -> Path:
+    """Return the file of an epoch's averaged weights, which the best epochs have."""
+    return folder / f"{entry.checkpoint}.weights.h5"
 
 
 def read_log(folder: Path, *, key: str) -> tuple[EpochLog, ...]:
     """Return the epochs that are done, none if the folder is new.
 
     Raises:
-        ArtifactError: the folder holds another training, or its log is damaged.
+        ArtifactError: the folder holds another training, or its log or weights are damaged.
     """
     with plain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,17 +75,45 @@ def read_log(folder: Path, *, key: str) -> tuple[EpochLog, ...]:
             f"{folder} holds a training with other settings or photos; remove it or choose another"
             " --out"
         )
+    if log.weights_sha256:
+        weights = weights_of(folder, best_of(log.epochs))
+        with whole_or_told(weights):
+            if digest_of_file(weights) != log.weights_sha256:
+                raise ValueError("it holds other bytes than were written")
     return log.epochs
 
 
+@contextlib.contextmanager
+def whole_or_told(path: Path) -> Iterator[None]:
+    """Turn whatever reading a file of a checkpoint ends in into an error with a cure.
+
+    Args:
+        path: the file, or the common beginning of several files' names.
+
+    Raises:
+        ArtifactError: instead of any other error in the block.
+    """
+    try:
+        yield
+    except Exception as error:  # TensorFlow and h5py name a broken file in a hundred ways
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ArtifactError(
+            f"{path}: this checkpoint is damaged or of another version of threadlite ({reason});"
+            f" remove {path.parent} to train anew"
+        ) from error
+
+
 def write_log(folder: Path, *, key: str, log: Sequence[EpochLog]) -> None:
-    """Write the log, whole or not at all."""
-    write_text(folder / LOG_NAME, _Log(key=key, epochs=tuple(log)).model_dump_json(indent=1))
+    """Write the log, whole or not at all, once the files that it tells of are written."""
+    with plain_write_errors(folder):
+        digest = digest_of_file(weights_of(folder, best_of(log)))
+    written = _Log(key=key, epochs=tuple(log), weights_sha256=digest)
+    write_text(folder / LOG_NAME, written.model_dump_json(indent=1))
 
 
 def remove_stale(folder: Path, log: Sequence[EpochLog]) -> None:
     """Remove the files of all epochs but the last one and the best one."""
-    kept = {log[-1].checkpoint, next(entry for entry in reversed(log) if entry.best).checkpoint}
+    kept = {log[-1].checkpoint, best_of(log).checkpoint}
     for path in folder.glob("epoch-*"):
         if path.name.split(".", 1)[0] not in kept:
             path.unlink()

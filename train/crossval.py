@@ -19,9 +19,12 @@ from train.approaches import Approach, Recipe
 from train.artifact import WeightsOrigin
 from train.backend import keras
 from train.dataset import Dataset
+from train.divergence import causes_of
 from train.errors import ArtifactError, DataError
 from train.fitting import fit_network
+from train.metrics import weighted_f1
 from train.progress import Progress
+from train.split_gaps import untaught_classes
 from train.splits import Split, SplitMethod, fold_photos
 from train.storage import digest_of, plain_write_errors, write_text
 from train.training import Training
@@ -146,9 +149,21 @@ def cross_validate(task: CrossValidation, folder: Path, *, progress: Progress) -
         path = folder / f"fold-{number + 1}.json"
         if not path.exists():
             progress.say(f"fold {number + 1} of {len(trainings)}, {task.method}")
+            for line in untaught_classes(task.dataset, training.split):
+                progress.say(line)
             _run_fold(training, path, progress)
-        done.append(_read_fold(path, training))
+        fold = _read_fold(path, training)
+        progress.say(f"fold {number + 1}: {_told(fold, task.dataset)}")
+        done.append(fold)
     return _joined(done, task)
+
+
+def _told(fold: _Fold, dataset: Dataset) -> str:
+    numbers = {label: number for number, label in enumerate(dataset.labels)}
+    truths = [numbers[dataset.photos[row].label] for row in fold.rows]
+    predictions = [int(np.argmax(row)) for row in fold.probabilities]
+    f1 = weighted_f1(truths, predictions, len(numbers))
+    return f"weighted F1 {f1:.3f} on {len(truths):,} photos"
 
 
 def _run_fold(training: Training, path: Path, progress: Progress) -> None:
@@ -160,8 +175,8 @@ def _run_fold(training: Training, path: Path, progress: Progress) -> None:
     probabilities = fitted.predict(rows)
     if not np.isfinite(probabilities).all():
         raise DataError(
-            f"{training.name}: a fold predicts values that are not numbers; lower learning_rate"
-            f" (now {training.recipe.learning_rate})"
+            f"{training.name}: a fold predicts values that are not numbers; lower"
+            f" {causes_of(fitted.recipe)}"
         )
     seconds = sum(entry.seconds for entry in fitted.log)  # a fold that went on counts them all
     fold = _Fold(

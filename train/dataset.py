@@ -207,7 +207,8 @@ def require_photos(labels: Iterable[str], counts: Mapping[str, int]) -> None:
 def _most_frequent(offered: Mapping[str, int], wanted: int) -> frozenset[str]:
     if not 2 <= wanted <= len(offered):
         raise DataError(
-            f"classes 'top{wanted}': N must be in [2, {len(offered)}], the classes that have photos"
+            f"classes 'top{wanted}': N must be in [2, {len(offered)}], as so many classes have"
+            " photos; take another N, or all of them with --classes all"
         )
     ranked = sorted(offered, key=lambda label: (-offered[label], label))
     return frozenset(ranked[:wanted])

@@ -186,7 +186,8 @@ def require_batch(rows: Rows, recipe: Recipe) -> None:
     if len(rows.train) < recipe.batch_size:
         raise ConfigError(
             f"batch_size {recipe.batch_size} is more than the {len(rows.train)} training photos;"
-            " lower it"
+            f" set it to {len(rows.train)} or less, as with --set"
+            f" batch_size={max(2, len(rows.train) // 4)}"
         )
 
 

@@ -57,14 +57,15 @@ def train_approach(
     Args:
         training: what to train on what.
         folder: of the new artifact; must not exist.
-        checkpoints: folder for what a killed training goes on from; removed at the end.
+        checkpoints: folder for what a killed training goes on from; removed once the artifact
+            stands, and kept by whatever ends the training before.
         progress: told of every step.
         refit: train on the validation photos too, and keep the last epoch: for a recipe that
             has been chosen. The artifact then has no validation side.
         lesson: what is learned from: the labels alone, unless given.
 
     Raises:
-        ArtifactError: ``folder`` exists or cannot be written.
+        ArtifactError: ``folder`` exists or cannot be written, or the checkpoints are damaged.
         ConfigError: the recipe does not fit the photos, or the loss is no longer a number.
         DataError: a side of the split is empty, or a photo cannot be decoded.
         WeightsError: the weights cannot be read or do not match.
@@ -80,7 +81,11 @@ def train_approach(
     if refit:
         training = replace(training, split=with_validation_trained(training.split))
     fitted = fit_network(
-        training, checkpoints=checkpoints, progress=progress or Silent(), begin=lesson.begin
+        training,
+        checkpoints=checkpoints,
+        progress=progress or Silent(),
+        begin=lesson.begin,
+        leave_weights=True,
     )
     artifact = _write(training, fitted, folder, lesson)
     shutil.rmtree(checkpoints, ignore_errors=True)

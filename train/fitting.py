@@ -4,7 +4,6 @@ A network is trained from one side of a split, and validated on another where th
 frozen part of it is run once, see ``train.trunk``.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,15 +17,14 @@ from train.backend import keras, make_repeatable
 from train.checkpoint import EpochLog
 from train.errors import ConfigError, WeightsError
 from train.feeds import Feed, Indices, MapsFeed, PhotoFeed, Rows
-from train.heads import Head, fit_head
+from train.head_first import HeadFirst, fit_head_first
+from train.heads import Head
 from train.hub_network import HUB_LAYER
 from train.loop import Trainer, train_epochs
-from train.metrics import weighted_f1
 from train.networks.blocks import HEAD_LAYER
 from train.pixels import load_pixels
 from train.predict import Outputs
 from train.progress import Progress
-from train.splits import groups_of
 from train.training import CROP_MARGIN, Training
 from train.trunk import cut, end_of_frozen, frozen_maps, larger
 from train.weights import (
@@ -68,17 +66,6 @@ class Fitted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _HeadFirst:
-    head: Head
-    validation_f1: float | None
-    model: Any
-    runtime: str
-    seconds: float
-    head_seconds: float
-    predict: Callable[[Indices], Outputs]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Begun:
     """A network that is about to be trained.
 
@@ -111,7 +98,12 @@ def begin_by_labels(training: Training, model: Any, rows: Rows, progress: Progre
 
 
 def fit_network(
-    training: Training, *, checkpoints: Path, progress: Progress, begin: Begin = begin_by_labels
+    training: Training,
+    *,
+    checkpoints: Path,
+    progress: Progress,
+    begin: Begin = begin_by_labels,
+    leave_weights: bool = False,
 ) -> Fitted:
     """Train a network, going on from ``checkpoints`` where a training was cut off.
 
@@ -120,8 +112,11 @@ def fit_network(
         checkpoints: folder for what a killed training goes on from.
         progress: told of every step.
         begin: makes the trainer of the epochs, with the feed that it learns from.
+        leave_weights: whether a training whose loss is no longer a number leaves the weights of
+            its best epoch for ``--weights``; not for folds: each is judged on what others learn.
 
     Raises:
+        ArtifactError: the checkpoints are damaged, or cannot be written.
         ConfigError: the recipe does not fit the photos, or the loss is no longer a number.
         DataError: a side of the split is empty, or a photo cannot be decoded.
         WeightsError: the weights cannot be read or do not match.
@@ -133,19 +128,28 @@ def fit_network(
         image_size=training.recipe.image_size,
         classes=rows.classes,
         source=training.weights,
+        pictures=training.first_pictures,
     )
     for line in describe_origin(origin):
         progress.say(f"{training.name}: {line}")
-    training = _with_what_there_is(training, origin, progress)
+    asked, training = training, _with_what_there_is(training, origin, progress)
     recipe = training.recipe
-    first = _fit_head_first(training, model, rows, progress) if recipe.head_first else None
+    first = fit_head_first(training, model, rows, progress) if recipe.head_first else None
     if not recipe.epochs:
         assert first is not None  # the recipe says so
         return _head_alone(first, origin, recipe)
     freeze(model, recipe)
     begun = begin(training, model, rows, progress)
     trainer = begun.trainer
-    log = train_epochs(trainer, checkpoints, key=training.key, progress=progress)
+    # Weights that were trained from scratch would be frozen by the recipe that was asked for.
+    reusable = leave_weights and training is asked and not _is_closed(model)
+    log = train_epochs(
+        trainer,
+        checkpoints,
+        key=training.key,
+        progress=progress,
+        whole=model if reusable else None,
+    )
     return Fitted(
         model=model,
         recipe=recipe,
@@ -168,15 +172,24 @@ def freeze(model: Any, recipe: Recipe) -> None:
         ConfigError: a prefix names no layer.
     """
     names = [layer.name for layer in model.layers]
-    prefixes = (HUB_LAYER,) if HUB_LAYER in names else recipe.frozen  # a closed box is one layer
+    prefixes = (HUB_LAYER,) if _is_closed(model) else recipe.frozen
     for prefix in prefixes:
         if not any(name.startswith(prefix) for name in names):
-            raise ConfigError(f"frozen prefix {prefix!r} names no layer of {model.name}")
+            known = ", ".join(dict.fromkeys(name.partition("_")[0] for name in names))
+            raise ConfigError(
+                f"frozen prefix {prefix!r} names no layer of {model.name}; its layers begin with"
+                f" {known}"
+            )
     for layer in model.layers:
         norm = isinstance(layer, keras().layers.BatchNormalization)
         layer.trainable = not (
             layer.name.startswith(prefixes) or (norm and recipe.freeze_batch_norm)
         )
+
+
+def _is_closed(model: Any) -> bool:
+    """Return whether a hub's model is in ``model`` as one layer, a closed box."""
+    return any(layer.name == HUB_LAYER for layer in model.layers)
 
 
 def _with_what_there_is(training: Training, origin: WeightsOrigin, progress: Progress) -> Training:
@@ -232,52 +245,14 @@ def feed_of(
     photos = training.dataset.photos
     progress.begin("decoding photos", 2 * len(photos))
     contracts = (larger(training.contract, CROP_MARGIN), training.contract)
-    large, plain = (load_pixels(photos, each, advance=progress.advance) for each in contracts)
+    large, plain = (
+        load_pixels(photos, each, advance=progress.advance, say=progress.say) for each in contracts
+    )
     fresh = PhotoFeed(rows, large=large, plain=plain, recipe=recipe, seed=training.seed)
     return fresh, model, "", 0.0
 
 
-def _fit_head_first(training: Training, model: Any, rows: Rows, progress: Progress) -> _HeadFirst:
-    """Fit the head to the frozen network's features and put it into ``model``."""
-    recipe, dataset = training.recipe, training.dataset
-    backbone, _ = cut(model, "features")
-    maps = frozen_maps(backbone, training.views, views=recipe.head_views, progress=progress)
-    photos = [dataset.photos[row] for row in rows.train]
-    begin = time.perf_counter()
-    head = fit_head(
-        np.concatenate([view[rows.train] for view in maps.views]).astype(np.float32),
-        rows.of_train(),
-        groups_of(photos, training.split.method),
-        classes=rows.classes,
-        candidates=recipe.heads,
-        seed=training.seed,
-        photo=np.tile(np.arange(len(rows.train)), len(maps.views)),
-    )
-
-    head_seconds = time.perf_counter() - begin
-
-    def predict(chosen: Indices) -> Outputs:
-        return head.predict_proba(maps.views[0][chosen].astype(np.float32)).astype(np.float32)
-
-    score = None
-    if len(rows.validation):
-        predictions = predict(rows.validation).argmax(axis=1).tolist()
-        score = weighted_f1(rows.of_validation(), predictions, rows.classes)
-    progress.say(
-        f"head on frozen features: {head}" + (f", validation {score:.3f}" if score else "")
-    )
-    return _HeadFirst(
-        head=head,
-        validation_f1=score,
-        model=head.put_into(model),
-        runtime=maps.runtime,
-        seconds=maps.seconds,
-        head_seconds=head_seconds,
-        predict=predict,
-    )
-
-
-def _head_alone(first: _HeadFirst, origin: WeightsOrigin, recipe: Recipe) -> Fitted:
+def _head_alone(first: HeadFirst, origin: WeightsOrigin, recipe: Recipe) -> Fitted:
     layers = [layer for layer in first.model.layers if layer.name in ("hidden", "logits")]
     return Fitted(
         model=first.model,

@@ -21,6 +21,9 @@ from train.head_layers import Features, Layers, Scores
 from train.head_solvers import LDA_SHRINKAGES, SOLVERS, Fit, Samples, Settings, grid_of, on_one_core
 from train.metrics import weighted_f1
 
+LOG_SCALES = (-8.0, 3.0)  # within which the scale of the scores is sought
+NOT_SURE = -40.0  # and from which it is sought where all scores are right, however large they are
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
@@ -197,9 +200,11 @@ def _try_out(samples: Samples, fit: Fit, kind: HeadKind, grid: Sequence[Settings
 def _fitting_scale(samples: Samples, scores: Scores) -> float:
     """Return the factor on out-of-fold scores that makes the true classes the least surprising.
 
-    Photos of a class that their fold's head had never seen say nothing about the factor.
+    Photos of a class that their fold's head had never seen say nothing about the factor. Where all
+    ``n`` others are told apart, surprise falls with every larger factor; the mean probability of
+    the true class is then what Laplace's rule of succession grants ``n`` of ``n``.
     """
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import brentq, minimize_scalar
     from scipy.special import logsumexp
 
     truths, folds = samples.truths[samples.first], samples.folds[samples.first]
@@ -210,8 +215,19 @@ def _fitting_scale(samples: Samples, scores: Scores) -> float:
         return 1.0
     scores, right = scores[seen], scores[seen, truths[seen]]
 
-    def mean_surprise(log_scale: float) -> float:
+    def surprises(log_scale: float) -> npt.NDArray[np.float64]:
         scale = np.exp(log_scale)
-        return float(np.mean(logsumexp(scale * scores, axis=1) - scale * right))
+        found: npt.NDArray[np.float64] = logsumexp(scale * scores, axis=1) - scale * right
+        return found
 
-    return float(np.exp(minimize_scalar(mean_surprise, bounds=(-8.0, 3.0), method="bounded").x))
+    def lacking(log_scale: float) -> float:
+        return float(granted - np.mean(np.exp(-surprises(log_scale))))
+
+    granted = (len(right) + 1) / (len(right) + 2)
+    told_apart = np.count_nonzero(scores >= right[:, None]) == len(right)
+    if told_apart and lacking(LOG_SCALES[1]) < 0.0:
+        return float(np.exp(brentq(lacking, NOT_SURE, LOG_SCALES[1])))
+    found = minimize_scalar(
+        lambda log_scale: float(np.mean(surprises(log_scale))), bounds=LOG_SCALES, method="bounded"
+    )
+    return float(np.exp(found.x))

@@ -87,6 +87,11 @@ def _found(handle: str) -> HubModel:
     place, inputs, stays_layer = _split(handle)
     local = Path(place)
     if local.is_dir():
+        if not (local / GRAPH_FILE).exists():
+            raise WeightsError(
+                f"{place}: a hub's model is a folder with {GRAPH_FILE} in it, and this one has"
+                " none; give the folder that tf.saved_model.save or model.export wrote"
+            )
         folder, label = local, local.resolve().name
     else:
         folder, label = downloaded(place), place

@@ -58,8 +58,8 @@ def match_hub(
         layer: as a ``hub.KerasLayer``.
         network: key of ``train.networks.NETWORKS``, for the names.
         build: ``(*, image_size, classes) -> keras.Model``, our graph.
-        pictures: ``(picture, rows, columns, 3)`` uint8, of any size; a few rendered garments by
-            default.
+        pictures: ``(picture, rows, columns, 3)`` uint8, of any size: photos of the run where there
+            are any; by default a few rendered garments.
 
     Raises:
         WeightsError: a variable finds no counterpart, the features differ, or the handle asks for

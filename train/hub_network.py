@@ -39,7 +39,7 @@ def network_from_hub(
         handle: as for ``open_hub``.
         image_size: rows and columns of the new network's input.
         classes: number of classes.
-        pictures: compared on; rendered garments by default.
+        pictures: compared on, photos of the run where there are any; by default rendered garments.
         build: our graph, by default that of ``network``.
 
     Raises:

@@ -17,7 +17,16 @@ import numpy as np
 
 from train.approaches import Recipe
 from train.backend import keras, tensorflow
-from train.checkpoint import EpochLog, read_log, remove_stale, write_log
+from train.checkpoint import (
+    EpochLog,
+    best_of,
+    read_log,
+    remove_stale,
+    weights_of,
+    whole_or_told,
+    write_log,
+)
+from train.divergence import divergence, write_weights
 from train.errors import ConfigError
 from train.feeds import UNLABELLED, Feed, Indices
 from train.metrics import weighted_f1
@@ -122,25 +131,15 @@ class Trainer:
             mean.assign_add((1.0 - decay) * (live - mean))  # exact where nothing has moved
 
     def run_epoch(self, epoch: int, progress: Progress) -> float:
-        """Train for one epoch and return its mean loss.
-
-        Raises:
-            ConfigError: the loss is no longer a number.
-        """
+        """Train for one epoch and return its mean loss."""
         losses = []
         for views, targets, seed in self.feed.batches(epoch):
             losses.append(self._train_step(views, targets, seed))
             progress.advance(self.recipe.batch_size)
-        loss = float(np.mean([float(value) for value in losses]))
-        if not np.isfinite(loss) or not self._is_finite():
-            raise ConfigError(
-                f"the loss or the weights of {self.model.name} are no longer numbers in epoch"
-                f" {epoch + 1} (loss {loss}); the epoch before it is kept; lower learning_rate"
-                f" (now {self.recipe.learning_rate})"
-            )
-        return loss
+        return float(np.mean([float(value) for value in losses]))
 
-    def _is_finite(self) -> bool:
+    def has_finite_weights(self) -> bool:
+        """Return whether all averaged weights are numbers still."""
         return all(np.isfinite(weights).all() for weights in self.averaged.get_weights())
 
     def validation_f1(self) -> float | None:
@@ -171,7 +170,7 @@ class Trainer:
 
 
 def train_epochs(
-    trainer: Trainer, folder: Path, *, key: str, progress: Progress
+    trainer: Trainer, folder: Path, *, key: str, progress: Progress, whole: Any = None
 ) -> tuple[EpochLog, ...]:
     """Train to the end of the recipe, going on from ``folder`` where a training was cut off.
 
@@ -183,10 +182,19 @@ def train_epochs(
         folder: of the checkpoints; the caller removes it when the artifact stands.
         key: digest of all that decides the training; a folder of another key is refused.
         progress: told of steps and epochs.
+        whole: the network that ``trainer.averaged`` is a part of, where ``--weights`` can begin
+            from it: its best weights are left as a file if the loss is no longer a number.
+
+    Raises:
+        ArtifactError: the folder holds another training or a damaged one, or cannot be written.
+        ConfigError: the loss is no longer a number.
     """
     log = read_log(folder, key=key)
     if log:
-        trainer.state.read(str(folder / log[-1].checkpoint)).assert_consumed()
+        _lay_best(trainer, folder, log)  # of no use yet, but damage is to be found now
+        state = folder / log[-1].checkpoint
+        with whole_or_told(state):
+            trainer.state.read(str(state)).assert_consumed()
         progress.say(f"going on after epoch {len(log)}")
     recipe = trainer.recipe
     while len(log) < recipe.epochs and not _is_stale(log, recipe.patience):
@@ -194,6 +202,9 @@ def train_epochs(
         progress.begin(f"epoch {epoch + 1} of {recipe.epochs}", len(trainer.feed.rows.train))
         begin = time.perf_counter()
         loss = trainer.run_epoch(epoch, progress)
+        if not (np.isfinite(loss) and trainer.has_finite_weights()):
+            told = divergence(trainer.model.name, recipe, epoch=epoch + 1, loss=loss)
+            raise ConfigError(told + _begin_again(trainer, folder, log, whole))
         score = trainer.validation_f1()
         seconds = time.perf_counter() - begin
         name = f"epoch-{epoch + 1:03d}"
@@ -211,9 +222,33 @@ def train_epochs(
             f"epoch {epoch + 1}/{recipe.epochs}: loss {loss:.3f},{_told(score, best)}"
             f" {seconds:.0f} s"
         )
-    kept = next(entry for entry in reversed(log) if entry.best)
-    trainer.averaged.load_weights(folder / f"{kept.checkpoint}.weights.h5")
+    _lay_best(trainer, folder, log)
     return log
+
+
+def _lay_best(trainer: Trainer, folder: Path, log: Sequence[EpochLog]) -> None:
+    """Load the averaged weights of the best epoch.
+
+    Raises:
+        ArtifactError: they are damaged.
+    """
+    weights = weights_of(folder, best_of(log))
+    with whole_or_told(weights):
+        trainer.averaged.load_weights(weights)
+
+
+def _begin_again(trainer: Trainer, folder: Path, log: Sequence[EpochLog], whole: Any) -> str:
+    """Write the best weights of a training that failed, and return how to begin from them."""
+    if whole is None or not log:
+        return ""
+    best = best_of(log)
+    path = folder / f"{best.checkpoint}.npz"
+    _lay_best(trainer, folder, log)
+    write_weights(whole, path)
+    return (
+        f", or, with --weights {path}, from epoch {log.index(best) + 1}, the best before it (under"
+        " the same --split and --seed: the photos that judge it must be new to it)"
+    )
 
 
 def _is_stale(log: Sequence[EpochLog], patience: int) -> bool:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from train.dataset import Photo
 from train.errors import DataError
-from train.storage import cache_folder, digest_of, whole_file, write_array
+from train.storage import cache_folder, digest_of, stored_array, whole_file, write_array
 
 Pixels = npt.NDArray[np.uint8]
 DECODER_VERSION = 1  # to be raised when ``decode`` gives other pixels
@@ -92,18 +92,22 @@ def load_pixels(
     contract: PixelContract,
     *,
     advance: Callable[[int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Pixels:
     """Return the photos as ``(photo, height, width, 3)`` uint8, decoded at most once.
 
     The array is a read-only view of a file in the user's cache, keyed by the photos' own
-    digests and the contract, so that epochs and later runs decode nothing.
+    digests and the contract, so that epochs and later runs decode nothing. A damaged file is
+    made again.
 
     Args:
         photos: what to decode; every one must be readable.
         contract: the size and the resize method.
         advance: called with the number of photos just decoded, for a progress bar.
+        say: told of a file in the cache that is damaged.
 
     Raises:
+        ArtifactError: the cache cannot be written.
         DataError: a photo cannot be decoded, or ``photos`` is empty.
     """
     if not photos:
@@ -113,14 +117,11 @@ def load_pixels(
     key = digest_of({"photos": digests, **decoder, **contract.model_dump()})
     path = cache_folder() / "pixels" / f"{contract.height}x{contract.width}-{key[:16]}.npy"
     shape = (len(photos), contract.height, contract.width, 3)
-    if not path.exists():
+    pixels: Pixels | None = stored_array(path, "|u1", shape, say=say)
+    if pixels is None:
         with whole_file(path) as draft:
             write_array(draft, "|u1", shape, _decoded(photos, contract, advance))
-    pixels: Pixels = np.load(path, mmap_mode="r")
-    if pixels.shape != shape:
-        raise DataError(
-            f"{path}: the pixel cache holds {pixels.shape}, expected {shape}; remove it"
-        )
+        pixels = np.load(path, mmap_mode="r")
     return pixels
 
 

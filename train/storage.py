@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,32 @@ def write_array(
         np.lib.format.write_array_header_1_0(stream, header)
         for row in rows:
             stream.write(row.tobytes())
+
+
+def stored_array(
+    path: Path, dtype: str, shape: tuple[int, ...], *, say: Callable[[str], None] | None = None
+) -> npt.NDArray[Any] | None:
+    """Return an array of the cache as a read-only view, or ``None`` where it must be made anew.
+
+    Args:
+        path: of the ``.npy`` file.
+        dtype: of the array.
+        shape: its first dimensions, or all of them.
+        say: told of a file that is there and is not that array whole.
+    """
+    if not path.exists():
+        return None
+    try:
+        found = np.lib.format.open_memmap(path, mode="r")
+        if found.dtype == dtype and found.shape[: len(shape)] == shape:
+            array: npt.NDArray[Any] = found
+            return array
+        reason = f"it holds {found.dtype} {found.shape}, wanted {dtype} {shape}"
+    except Exception as error:  # a broken header is parsed as Python, and may raise anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+    if say is not None:
+        say(f"{path} in the cache is damaged ({reason}): it is computed again")
+    return None
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from train.approaches import Approach, Recipe
 from train.dataset import Dataset, Photo
 from train.errors import ConfigError, DataError
 from train.feeds import UNLABELLED, Rows
-from train.pixels import PixelContract
+from train.pixels import PixelContract, Pixels, decode
 from train.seeds import SEED_LIMIT
 from train.splits import Split
 from train.storage import digest_of
@@ -17,6 +17,7 @@ from train.trunk import PhotoViews
 from train.weights import weights_identity
 
 CROP_MARGIN = 5 / 4  # training photos are kept larger than the input, so that crops stay sharp
+SHOWN_PHOTOS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,15 @@ class Training:
             augment=self.recipe.augment,
             seed=self.seed,
         )
+
+    def first_pictures(self) -> Pixels:
+        """Return the first photos that train, ``(photo, height, width, 3)`` uint8, at most eight.
+
+        Raises:
+            DataError: as ``rows``, or a photo cannot be decoded.
+        """
+        first = self.rows().train[:SHOWN_PHOTOS]
+        return np.stack([decode(self.dataset.photos[row].path, self.contract) for row in first])
 
     def rows(self) -> Rows:
         """Return which photos train and validate.

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import PIL
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from train.augment import AugmentConfig, augment
 from train.backend import keras, tensorflow
@@ -26,7 +26,14 @@ from train.errors import ConfigError
 from train.forward import Forward, forward_of
 from train.pixels import DECODER_VERSION, PixelContract, Pixels, load_pixels
 from train.progress import Progress
-from train.storage import cache_folder, digest_of, whole_file, write_array, write_text
+from train.storage import (
+    cache_folder,
+    digest_of,
+    stored_array,
+    whole_file,
+    write_array,
+    write_text,
+)
 
 VIEWS_VERSION = 1  # to be raised when ``augment`` gives other views of the same seed
 StoredMaps = npt.NDArray[np.float16]
@@ -124,11 +131,13 @@ def cut(model: Any, layer: str) -> tuple[Any, Any]:
 def frozen_maps(trunk: Any, source: PhotoViews, *, views: int, progress: Progress) -> FrozenMaps:
     """Return the trunk's maps of every photo, from the user's cache as far as they are there.
 
+    What is there and damaged is computed again, and said.
+
     Args:
         trunk: the frozen layers, from pixels ``(batch, rows, columns, 3)`` in [0, 255] to maps.
         source: photos and how they are viewed.
         views: how many; the first is of the photos themselves.
-        progress: told of every batch.
+        progress: told of every batch, and of damaged files.
 
     Raises:
         ArtifactError: the cache cannot be written.
@@ -136,24 +145,37 @@ def frozen_maps(trunk: Any, source: PhotoViews, *, views: int, progress: Progres
         DataError: a photo cannot be decoded.
     """
     folder = cache_folder() / "maps" / _key(trunk, source)
-    paths = [_path(folder, view, source) for view in range(views)]
-    notes = [path.with_suffix(".json") for path in paths]
     forward: Forward | None = None
-    for view, (path, note) in enumerate(zip(paths, notes, strict=True)):
-        if path.exists() and note.exists():
-            continue
-        begin = time.perf_counter()
-        if forward is None:
-            forward = forward_of(trunk, pictures_of(source, 0)[1](0, _SAMPLES), threads=_THREADS)
-        _compute(forward, source, view, path, progress)
-        seconds = time.perf_counter() - begin
-        write_text(note, _Note(runtime=forward.runtime, seconds=seconds).model_dump_json())
-    told = [_Note.model_validate_json(note.read_text(encoding="utf-8")) for note in notes]
+    maps: list[StoredMaps] = []
+    notes: list[_Note] = []
+    for view in range(views):
+        path = _path(folder, view, source)
+        stored = stored_array(path, "<f2", (len(source.photos),), say=progress.say)
+        note = _read_note(path.with_suffix(".json"), progress)
+        if stored is None or note is None:
+            begin = time.perf_counter()
+            if forward is None:
+                samples = pictures_of(source, 0, say=progress.say)[1](0, _SAMPLES)
+                forward = forward_of(trunk, samples, threads=_THREADS)
+            _compute(forward, source, view, path, progress)
+            note = _Note(runtime=forward.runtime, seconds=time.perf_counter() - begin)
+            write_text(path.with_suffix(".json"), note.model_dump_json())
+            stored = np.load(path, mmap_mode="r")
+        maps.append(stored)
+        notes.append(note)
     return FrozenMaps(
-        views=tuple(np.load(path, mmap_mode="r") for path in paths),
-        runtime=told[0].runtime,
-        seconds=sum(note.seconds for note in told),
+        views=tuple(maps), runtime=notes[0].runtime, seconds=sum(note.seconds for note in notes)
     )
+
+
+def _read_note(path: Path, progress: Progress) -> _Note | None:
+    if not path.exists():
+        return None
+    try:
+        return _Note.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError):
+        progress.say(f"{path} in the cache is damaged: what it tells of is computed again")
+        return None
 
 
 def _key(trunk: Any, source: PhotoViews) -> str:
@@ -193,7 +215,7 @@ def _path(folder: Path, view: int, source: PhotoViews) -> Path:
 def _compute(
     forward: Forward, source: PhotoViews, view: int, path: Path, progress: Progress
 ) -> None:
-    count, pictures = pictures_of(source, view)
+    count, pictures = pictures_of(source, view, say=progress.say)
     progress.begin(f"frozen maps, view {view}", count)
     first = forward.run(pictures(0, min(VIEWS_BATCH, count)))
 
@@ -215,13 +237,14 @@ def _compute(
 
 
 def pictures_of(
-    source: PhotoViews, view: int
+    source: PhotoViews, view: int, *, say: Callable[[str], None] | None = None
 ) -> tuple[int, Callable[[int, int], npt.NDArray[np.float32]]]:
     """Return the number of photos, and a function that gives one view of a range of them.
 
     Args:
         source: photos and how they are viewed.
         view: 0 for the photos themselves, or the number of a random view.
+        say: told of decoded photos in the cache that are damaged.
 
     Returns:
         The function takes first and last photo (exclusive), the first a multiple of
@@ -229,9 +252,9 @@ def pictures_of(
         float32 in [0, 255].
     """
     if view == 0:
-        pixels: Pixels = load_pixels(source.photos, source.contract)
+        pixels: Pixels = load_pixels(source.photos, source.contract, say=say)
         return len(pixels), lambda start, stop: pixels[start:stop].astype(np.float32)
-    large = load_pixels(source.photos, larger(source.contract, source.margin))
+    large = load_pixels(source.photos, larger(source.contract, source.margin), say=say)
     tf = tensorflow()
 
     def viewed(start: int, stop: int) -> npt.NDArray[np.float32]:

@@ -8,21 +8,42 @@ into other files and unpack to any size; both are refused before an array is rea
 import io
 import json
 import math
-import re
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from train.errors import WeightsError
+from train.stored_layers import (
+    StoredLayer,
+    have_names,
+    layers_of_config,
+    named_by_config,
+    named_by_group,
+    named_by_position,
+)
 from train.torch_pickle import Array
 
 MAX_WEIGHTS_BYTES = 2 * 1024**3
 
 
-def read_npz(path: Path, model: Any) -> dict[str, Array]:
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a file holds.
+
+    Attributes:
+        entries: ``layer/variable`` to array.
+        note: what is to be said of how they were read; empty where they were read by name.
+    """
+
+    entries: dict[str, Array]
+    note: str = ""
+
+
+def read_npz(path: Path, model: Any) -> Found:
     """Return the arrays of a NumPy archive, keyed as they are in it.
 
     Raises:
@@ -34,28 +55,31 @@ def read_npz(path: Path, model: Any) -> dict[str, Array]:
         with zipfile.ZipFile(path) as archive:
             require_size(sum(entry.file_size for entry in archive.infolist()))
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return Found(entries={name: archive[name] for name in archive.files})
     except Exception as error:  # zipfile, zlib and numpy each raise their own
         raise _unreadable(path, ".npz", error) from error
 
 
-def read_weights_h5(path: Path, model: Any) -> dict[str, Array]:
+def read_weights_h5(path: Path, model: Any) -> Found:
     """Return the arrays of a ``.weights.h5`` file under ``layer/variable``.
 
-    Such a file counts layers by class (``layers/conv2d_3``) and knows no names, so it is read
-    by the order of ``model``'s own layers.
+    Such a file counts layers by class (``layers/conv2d_3``). Keras 3 writes their names to it as
+    well; without, it is read by the order of ``model``'s own layers, and must have just those.
 
     Raises:
-        WeightsError: not such a file, truncated, its arrays take over 2 GiB, or it leads into
-            other files.
+        WeightsError: not such a file, truncated, its arrays take over 2 GiB, it leads into other
+            files, or it has no names and comes from another graph.
     """
     try:
-        return _read_h5(path, _class_and_name(model), model)
+        stored = _stored(path)
     except Exception as error:  # h5py raises OSError, KeyError and RuntimeError alike
         raise _unreadable(path, ".weights.h5", error) from error
+    if have_names(stored):
+        return Found(entries=named_by_group(stored, path))
+    return Found(entries=named_by_position(stored, model, path), note="read by position")
 
 
-def read_legacy_h5(path: Path, model: Any) -> dict[str, Array]:
+def read_legacy_h5(path: Path, model: Any) -> Found:
     """Return the arrays of an ``.h5`` file in Keras' older layout under ``layer/variable``.
 
     Keras Applications publish their weights so: one group a top-level layer, its weights named in
@@ -87,32 +111,35 @@ def read_legacy_h5(path: Path, model: Any) -> dict[str, Array]:
                 }
     except Exception as error:  # h5py raises OSError, KeyError and RuntimeError alike
         raise _unreadable(path, ".h5", error) from error
-    return entries
+    return Found(entries=entries)
 
 
-def read_keras(path: Path, model: Any) -> dict[str, Array]:
-    """Return the arrays of a ``.keras`` file under ``layer/variable``.
+def read_keras(path: Path, model: Any) -> Found:
+    """Return the arrays of a ``.keras`` file under ``layer/variable``, those of inner networks too.
 
     Raises:
-        WeightsError: not such a file, truncated, its weights unpack to over 2 GiB, or they lead
-            into other files.
+        WeightsError: not such a file, truncated, its weights unpack to over 2 GiB, they lead into
+            other files, or are not those of its configuration.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             for name in ("config.json", "model.weights.h5"):
                 require_size(archive.getinfo(name).file_size)
             config = json.loads(archive.read("config.json"))
-            weights = archive.read("model.weights.h5")
-        layers = [
-            (str(layer["class_name"]), str(layer["config"]["name"]))
-            for layer in config["config"]["layers"]
-        ]
-        return _read_h5(io.BytesIO(weights), layers, model)
+            stored = _stored(io.BytesIO(archive.read("model.weights.h5")))
+        if "layers" not in config["config"]:
+            raise WeightsError("its config.json lists no layers, as of a subclassed model")
+        layers = dict(layers_of_config(config["config"]["layers"]))
     except Exception as error:  # a foreign zip fails as BadZipFile, KeyError, ValueError, OSError
         raise _unreadable(path, ".keras", error) from error
+    code = any(layer.kind == "lambda" for layer in layers.values())
+    return Found(
+        entries=named_by_config(stored, layers, model, path),
+        note="without its Lambda layers, which are code" if code else "",
+    )
 
 
-READERS: dict[str, Callable[[Path, Any], dict[str, Array]]] = {
+READERS: dict[str, Callable[[Path, Any], Found]] = {
     ".npz": read_npz,
     ".weights.h5": read_weights_h5,
     ".h5": read_legacy_h5,
@@ -142,11 +169,6 @@ def require_size(size: int) -> None:
     """
     if size > MAX_WEIGHTS_BYTES:
         raise WeightsError(f"its weights unpack to {size:,} bytes, over the limit of 2 GiB")
-
-
-def variable_name(variable: Any) -> str:
-    """Return the last part of a Keras variable's name: ``kernel`` of ``stem_conv/kernel:0``."""
-    return str(variable.name).split(":")[0].rsplit("/", 1)[-1]
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> WeightsError:
@@ -196,36 +218,22 @@ def _layer_and_variable(layer: str, names: list[str]) -> list[str]:
     return ["/".join(part[-2:]) for part in parts]
 
 
-def _class_and_name(model: Any) -> list[tuple[str, str]]:
-    return [(type(layer).__name__, layer.name) for layer in model.layers]
-
-
-def _read_h5(
-    source: Path | io.BytesIO, layers: Iterable[tuple[str, str]], model: Any
-) -> dict[str, Array]:
+def _stored(source: Path | io.BytesIO) -> dict[str, StoredLayer]:
+    """Return what a file of Keras' newer layout holds, by group."""
     import h5py
 
-    own = {layer.name: layer for layer in model.layers}
-    names = dict(_group_names(layers))
-    entries: dict[str, Array] = {}
     with h5py.File(source, "r") as file:
         _require_plain(file)
-        for group, holder in file["layers"].items():
-            values = [np.asarray(holder["vars"][key]) for key in sorted(holder["vars"], key=int)]
-            layer = names.get(group, group)
-            weights = own[layer].weights if layer in own else []
-            variables = [variable_name(weight) for weight in weights]
-            for index, value in enumerate(values):
-                known = variables[index] if index < len(variables) else str(index)
-                entries[f"{layer}/{known}"] = value
-    return entries
+        if "layers" not in file:
+            raise WeightsError("it has no group of layers; an older file's name must end in .h5")
+        return dict(_groups(file["layers"]))
 
 
-def _group_names(layers: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
-    """Yield the group in the file and the layer's name, for each layer in order."""
-    counts: dict[str, int] = {}
-    for class_name, name in layers:
-        base = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", class_name).lower()
-        seen = counts.get(base, 0)
-        counts[base] = seen + 1
-        yield (f"{base}_{seen}" if seen else base), name
+def _groups(layers: Any, outer: str = "") -> Iterator[tuple[str, StoredLayer]]:
+    for group, holder in layers.items():
+        values = holder["vars"]
+        arrays = tuple(np.asarray(values[key]) for key in sorted(values, key=int))
+        name = _text(values.attrs.get("name", ""))
+        yield f"{outer}{group}", StoredLayer(arrays=arrays, name=name)
+        if "layers" in holder:
+            yield from _groups(holder["layers"], f"{outer}{group}/")

@@ -15,8 +15,8 @@ from train.artifact import WeightsOrigin
 from train.errors import WeightsError
 from train.networks.blocks import HEAD_LAYER
 from train.storage import digest_of, digest_of_file
+from train.stored_layers import variable_name
 from train.torch_pickle import Array
-from train.weight_files import variable_name
 
 _SHOWN = 4
 # Two networks of one family share names; one with its head cut off or replaced shares nearly all.
@@ -158,7 +158,8 @@ def _fits(name: str, variable: Any, array: Array, path: Path) -> bool:
         )
     if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         raise WeightsError(
-            f"{path}: layer {layer}: {name} holds something other than finite numbers"
+            f"{path}: layer {layer}: {name} holds something other than finite numbers; give the"
+            " weights of a training that did not run away, or download the file again"
         )
     return True
 

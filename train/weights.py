@@ -1,11 +1,12 @@
 """Where a network's first weights come from, and how much of it they cover.
 
 A source is read as named arrays (``layer/variable``) and laid into the network by name; what
-found no place and what stayed random is recorded, never guessed at. No source is ever executed:
-PyTorch files are read by ``torch_pickle``, Keras files as plain HDF5.
+found no place and what stayed random is recorded, never guessed at. A ``.weights.h5`` may have no
+names: it is read by position, which the origin says. No source is ever executed: PyTorch files are
+read by ``torch_pickle``, Keras files as plain HDF5.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from train.networks.lite_trio import BACKBONES, backbone_entries
 from train.pixels import Pixels
 from train.storage import cache_folder, digest_of_file
 from train.torch_pickle import Array, read_torch_weights
-from train.weight_files import READERS, read_legacy_h5
+from train.weight_files import READERS, Found, read_legacy_h5
 from train.weight_packages import PACKAGES, from_torch, package_version, packaged_weights
 from train.weight_places import (
     Source,
@@ -55,7 +56,7 @@ def network_with_weights(
     image_size: int,
     classes: int,
     source: str = "auto",
-    pictures: Pixels | None = None,
+    pictures: Callable[[], Pixels] | None = None,
 ) -> tuple[Any, WeightsOrigin]:
     """Build a network and lay weights into it.
 
@@ -68,8 +69,9 @@ def network_with_weights(
         image_size: rows and columns of the input, in pixels.
         classes: number of classes.
         source: as for ``load_weights``, or ``hub:HANDLE``.
-        pictures: ``(picture, rows, columns, 3)`` uint8 on which a hub's model and our graph must
-            agree; rendered garments by default.
+        pictures: gives photos ``(photo, rows, columns, 3)`` uint8 on which a hub's model and our
+            graph must agree, such as the first that will train it; called for a hub's model alone.
+            Rendered garments by default, for where there are no photos.
 
     Raises:
         WeightsError: as ``load_weights``, or the hub's model cannot be had or is refused.
@@ -77,7 +79,11 @@ def network_with_weights(
 
     def from_hub(handle: str) -> tuple[Any, WeightsOrigin]:
         return network_from_hub(
-            network, handle, image_size=image_size, classes=classes, pictures=pictures
+            network,
+            handle,
+            image_size=image_size,
+            classes=classes,
+            pictures=pictures() if pictures else None,
         )
 
     if source.startswith(HUB_PREFIX):
@@ -112,8 +118,9 @@ def load_weights(model: Any, *, network: str, source: str = "auto") -> WeightsOr
         source: ``auto``: the user's cache, the network's package or the file that Keras
             publishes, else random, and the origin says why; ``none``: random; else a file:
             ``.npz`` keyed ``layer/variable`` in our names or those of Keras Applications,
-            ``.weights.h5``, ``.h5`` or ``.keras`` of the same network, or ``.pth`` of an
-            EfficientNet-Lite. Of a network of several backbones, those that a file holds
+            ``.h5`` or ``.keras`` of the same network, alone or inside another, ``.weights.h5`` of
+            the same, by Keras 3 or of our very graph, or ``.pth`` of an EfficientNet-Lite. Of a
+            network of several backbones, those that a file holds
             nothing of are treated as under ``auto``. For a hub's model see
             ``network_with_weights``.
 
@@ -126,7 +133,9 @@ def load_weights(model: Any, *, network: str, source: str = "auto") -> WeightsOr
     if source == "auto":
         return _lay_auto(model, COMPOSITES.get(network, {"": network}))
     path = Path(source)
-    file = Source(label=f"file {path.name}", path=path, entries=_read(model, path, network))
+    found = _read(model, path, network)
+    label = f"file {path.name}, {found.note}" if found.note else f"file {path.name}"
+    file = Source(label=label, path=path, entries=found.entries)
     fits = require_fit(model, file)
     others = _backbones_outside(network, fits)
     return _lay_auto(model, others, file) if others else lay(model, [file])
@@ -196,7 +205,7 @@ def _published(network: str) -> Source:
     return Source(
         label=f"Keras Applications {file.name}",
         path=path,
-        entries=FROM_KERAS_APPLICATION[network](read_legacy_h5(path, None)),
+        entries=FROM_KERAS_APPLICATION[network](read_legacy_h5(path, None).entries),
         licence=file.licence,
     )
 
@@ -250,7 +259,7 @@ def _backbones_outside(network: str, fits: Mapping[str, Array]) -> dict[str, str
     }
 
 
-def _read(model: Any, path: Path, network: str) -> Mapping[str, Array]:
+def _read(model: Any, path: Path, network: str) -> Found:
     if not path.is_file():
         raise WeightsError(
             f"weights {str(path)!r} is neither auto, none, hub:HANDLE nor a file that exists;"
@@ -262,12 +271,12 @@ def _read(model: Any, path: Path, network: str) -> Mapping[str, Array]:
                 f"{path}: a PyTorch file fits {', '.join(PACKAGES)}, not {network};"
                 " give an .npz, .weights.h5, .h5 or .keras file"
             )
-        return from_torch(PACKAGES[network].kind, read_torch_weights(path))
+        return Found(entries=from_torch(PACKAGES[network].kind, read_torch_weights(path)))
     for ending, reader in READERS.items():
         if path.name.endswith(ending):
-            entries = reader(path, model)
+            found = reader(path, model)
             translate = FROM_KERAS_APPLICATION.get(network)
-            return translate(entries) if translate else entries
+            return replace(found, entries=translate(found.entries)) if translate else found
     raise WeightsError(
         f"{path}: weights end in .pth, {', '.join(READERS)}; this file is of another kind"
     )

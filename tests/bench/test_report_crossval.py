@@ -208,15 +208,22 @@ def test_classes_stand_side_by_side_the_most_frequent_first() -> None:
     records: list[Record] = [judged(), crossval(), crossval(approach="other", wrong=0)]
     tables = build_report(records, title="t").class_tables
     assert [table.caption for table in tables] == [
-        "F1 of each of 2 classes on the test photos, stratified split",
-        "F1 of each of 2 classes out of fold, stratified split",
+        "F1 (precision, recall) of each of 2 classes on the test photos, stratified split",
+        "F1 (precision, recall) of each of 2 classes out of fold, stratified split",
     ]
     assert tables[1].headers == ("class", "photos", "custom-cnn", "other")
     # 10 shirts, 8 found, none wrongly: F1 16/18; 10 hats, all found, 2 wrongly: F1 20/22.
     assert tables[1].rows == (
-        ("Shirt", "10", "0.889", "1.000"),
-        ("<b>Hat</b>", "10", "0.909", "1.000"),
+        ("Shirt", "10", "0.889 (1.000, 0.800)", "1.000 (1.000, 1.000)"),
+        ("<b>Hat</b>", "10", "0.909 (0.833, 1.000)", "1.000 (1.000, 1.000)"),
     )
+
+
+def test_many_approaches_stand_side_by_side_by_f1_alone() -> None:
+    (table,) = build_report([crossval(approach=name) for name in "abcd"], title="t").class_tables
+    assert table.caption == "F1 of each of 2 classes out of fold, stratified split"
+    assert table.rows[0] == ("Shirt", "10", *["0.889"] * 4)
+    assert "classes.csv" in table.note
 
 
 def test_other_classes_have_a_table_of_their_own() -> None:

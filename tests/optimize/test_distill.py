@@ -181,6 +181,25 @@ def test_answers_by_stored_maps_are_those_by_pixels(
     np.testing.assert_allclose(by_maps, by_pixels, atol=2e-3)
 
 
+def test_damaged_answers_are_said_and_given_again(
+    dataset: Dataset, cached: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THREADLITE_CACHE", str(tmp_path))
+    training, heard = training_on(dataset), Heard()
+
+    def answers() -> Any:
+        return answers_of(
+            cached, training.views, training.rows(), views=2, with_features=False, progress=heard
+        ).probabilities
+
+    first = [view.copy() for view in answers()]
+    (path,) = (tmp_path / "answers").rglob("view-001.npy")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert heard.lines == []
+    np.testing.assert_array_equal(answers(), first)
+    assert len(heard.lines) == 1 and heard.lines[0].startswith(f"{path} in the cache is damaged")
+
+
 def agreement(one: Artifact, other: Artifact, dataset: Dataset, ids: Sequence[str]) -> float:
     """The share of photos to which two networks give the same class."""
     photos = select(dataset.photos, ids)

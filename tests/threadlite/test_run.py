@@ -193,9 +193,10 @@ def test_commands_do_one_step_each(
         "model.tflite"
     ]
     assert {record["kind"] for record in records_of_file(tmp_path / "r.jsonl")} == {
-        "environment", "cost", "accuracy", "latency"
+        "environment", "training", "cost", "accuracy", "latency"
     }  # fmt: skip
     assert (tmp_path / "report" / "report.html").is_file()
+    assert (tmp_path / "report" / "learning-curves.png").is_file()
 
 
 def test_runtimes_that_are_not_named_are_bundled_and_not_benched(

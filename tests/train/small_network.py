@@ -1,4 +1,4 @@
-"""A network of three small stages, and a training that is cut off, for tests that train."""
+"""A network of three small stages, and a training that is cut off or heard, for tests."""
 
 from typing import Any
 
@@ -19,6 +19,20 @@ def build_small(*, image_size: int, classes: int) -> Any:
     maps = conv_norm(maps, 16, name="block2a", kernel=3, stride=2, momentum=0.9)
     maps = layers.ReLU(name="block2a_relu")(maps)
     return classifier(pixels, maps, classes=classes, name="small")
+
+
+class Heard(Silent):
+    """Keeps what is begun and what is said."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.lines: list[str] = []
+
+    def begin(self, what: str, total: int) -> None:
+        self.begun.append(what)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
 
 class Cut(Exception):

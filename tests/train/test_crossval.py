@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,31 @@ def test_key_follows_folds_and_recipe(task_of: Task) -> None:
     )  # fmt: skip
     assert task_of().key == task.key
     assert len({task.key, *(other.key for other in others)}) == 5
+
+
+class Heard(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_each_fold_tells_its_f1_and_what_it_was_not_taught(task_of: Task, tmp_path: Path) -> None:
+    task, heard = task_of(), Heard()
+    lone = task.dataset.labels[0]
+    photos = tuple(
+        replace(photo, sender="one sender") if photo.label == lone else photo
+        for photo in task.dataset.photos
+    )
+    task = replace(task, dataset=replace(task.dataset, photos=photos))
+    cross_validate(task, tmp_path / "folds", progress=heard)
+    untaught = [line for line in heard.lines if line.startswith("no grouped training photo")]
+    assert len(untaught) == 1 and repr(lone) in untaught[0]
+    told = [line for line in heard.lines if re.match(r"fold \d: weighted F1 0\.\d{3} on ", line)]
+    assert len(told) == 3
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,7 @@ def test_batch_that_no_side_fills_is_refused() -> None:
     with pytest.raises(ConfigError, match="batch_size 3 is more than the 2 training photos"):
         MapsFeed(rows, views=numbered_views(1, 2), recipe=recipe(), seed=0)
     pixels = np.zeros((2, 32, 32, 3), np.uint8)
-    with pytest.raises(ConfigError, match="lower it"):
+    with pytest.raises(ConfigError, match="set it to 2 or less"):
         PhotoFeed(rows, large=pixels, plain=pixels, recipe=recipe(), seed=0)
 
 

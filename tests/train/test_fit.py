@@ -1,4 +1,5 @@
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from train.checkpoint import LOG_NAME
 from train.errors import ArtifactError, ConfigError, DataError, WeightsError
 from train.fit import train_approach
 from train.keras_file import load_keras
+from train.loop import Trainer
 from train.metrics import weighted_f1
 from train.pixels import load_pixels
 from train.predict import predict
+from train.progress import Progress
 from train.splits import select
 from train.training import Training
 
@@ -92,9 +95,27 @@ def test_patience_stops_a_training_that_gets_no_better(
 
 def test_loss_that_is_no_number_stops_with_a_cure(shapes_training: Make, tmp_path: Path) -> None:
     training = shapes_training(learning_rate=1e30)
-    with pytest.raises(ConfigError, match=r"lower learning_rate \(now 1e\+30\)"):
+    with pytest.raises(ConfigError, match=r"lower learning_rate \(now 1e\+30\) or weight_decay"):
         train_approach(training, tmp_path / "net", checkpoints=tmp_path / "ck")
     assert not (tmp_path / "net").exists()
+
+
+def test_a_later_loss_that_is_no_number_leaves_the_epochs_before_it(
+    shapes_training: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training, run_epoch = shapes_training(epochs=3), Trainer.run_epoch
+    whole = train_approach(training, tmp_path / "whole", checkpoints=tmp_path / "ck1")
+
+    def broken(trainer: Trainer, epoch: int, progress: Progress) -> float:
+        return math.nan if epoch == 2 else run_epoch(trainer, epoch, progress)
+
+    with monkeypatch.context() as patch, pytest.raises(ConfigError, match="numbers in epoch 3"):
+        patch.setattr(Trainer, "run_epoch", broken)
+        train_approach(training, tmp_path / "net", checkpoints=tmp_path / "ck")
+    assert not (tmp_path / "net").exists()
+    assert len(json.loads((tmp_path / "ck" / LOG_NAME).read_text())["epochs"]) == 2
+    again = train_approach(training, tmp_path / "net", checkpoints=tmp_path / "ck")
+    assert again.manifest == whole.manifest
 
 
 def test_head_alone_is_fitted_to_frozen_features(shapes_training: Make, tmp_path: Path) -> None:

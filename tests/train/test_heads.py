@@ -57,6 +57,21 @@ def test_head_tells_new_clouds_apart_and_knows_how_well(kind: HeadKind) -> None:
     assert abs(head.inner_f1 - hits) < 0.13
 
 
+@pytest.mark.parametrize("size", [1.0, 1e4, 1e8])
+def test_scores_that_are_all_right_are_as_sure_as_their_number_allows(size: float) -> None:
+    generator = np.random.default_rng(0)
+    truths = [number % CLASSES for number in range(60)]
+    noise = generator.normal(0.0, 0.05, (60, 8))
+    points = (size * (np.eye(CLASSES, 8)[truths] + noise)).astype(np.float32)
+    head = fitted(points, truths, shrinkages=(0.5,))
+    assert head.inner_f1 == 1.0
+    scores = head.scores(points)
+    # 60 of 60 right: 61/62 = 0.984; these photos are the head's own, so it is a little surer.
+    sure = np.exp(-np.array([surprise(scores[[row]], [truths[row]]) for row in range(60)]))
+    assert 0.97 < sure.mean() < 0.995
+    assert np.abs(scores).max() < 100.0
+
+
 def test_scale_fits_photos_that_the_head_has_not_seen() -> None:
     head = fitted(*clouds(60), shrinkages=(0.001,))  # hardly held back: scores far too large
     assert head.scale < 0.5

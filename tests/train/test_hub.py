@@ -69,8 +69,11 @@ def test_a_model_in_tensorflow_hubs_own_cache_serves_offline(
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="No such file"):
+    rule = r"a hub's model is a folder with saved_model\.pb in it, .* give the folder"
+    with pytest.raises(WeightsError, match=rule):
         open_hub(str(tmp_path))
+    with pytest.raises(WeightsError, match=rule):
+        weights_identity("convnext-tiny", f"hub:{tmp_path}")
 
 
 def test_a_link_in_a_model_is_refused(averages: Path, tmp_path: Path) -> None:

@@ -84,8 +84,9 @@ def test_a_model_of_a_known_network_is_opened(published: Path, twin: Any) -> Non
     assert np.abs(np.asarray(features(pictures)) - wanted).max() <= bound
     # The opened graph is ours: another input size and no layer of the hub.
     photos = np.random.default_rng(0).integers(0, 256, (2, 48, 40, 3), np.uint8)
+    source = f"hub:{published}"
     other, _ = network_with_weights(
-        "convnext-tiny", image_size=FIT_SIZE, classes=2, source=f"hub:{published}", pictures=photos
+        "convnext-tiny", image_size=FIT_SIZE, classes=2, source=source, pictures=lambda: photos
     )
     assert other.input_shape == (None, FIT_SIZE, FIT_SIZE, 3)
     assert not hub_file.holds_hub_model(other.get_config())

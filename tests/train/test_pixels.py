@@ -117,6 +117,22 @@ def test_photos_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert np.array_equal(load_pixels(photos, CONTRACT), first)
 
 
+@pytest.mark.parametrize("kept", [0, 100, 900], ids=["empty", "header cut", "pixels cut"])
+def test_damaged_pixels_are_decoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setenv("THREADLITE_CACHE", str(tmp_path / "cache"))
+    photos, lines = made_photos(tmp_path, 5), list[str]()
+    first = load_pixels(photos, CONTRACT, say=lines.append).copy()
+    (path,) = (tmp_path / "cache" / "pixels").iterdir()
+    whole = path.read_bytes()
+    assert lines == []
+    path.write_bytes(whole[:kept])
+    assert np.array_equal(load_pixels(photos, CONTRACT, say=lines.append), first)
+    assert len(lines) == 1 and str(path) in lines[0] and "computed again" in lines[0]
+    assert path.read_bytes() == whole
+
+
 def test_another_size_is_another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THREADLITE_CACHE", str(tmp_path / "cache"))
     photos = made_photos(tmp_path, 2)

@@ -2,8 +2,10 @@ import errno
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from train.errors import ArtifactError
@@ -13,6 +15,7 @@ from train.storage import (
     digest_of_file,
     only_process,
     remove_partials,
+    stored_array,
     whole_file,
     whole_folder,
     write_text,
@@ -27,6 +30,60 @@ def test_digest_of_a_file_is_its_sha256(tmp_path: Path) -> None:
 def test_digest_of_a_value_ignores_the_order_of_keys() -> None:
     assert digest_of({"a": 1, "b": [2]}) == digest_of({"b": [2], "a": 1})
     assert digest_of({"a": 1}) != digest_of({"a": 2})
+
+
+def stored(path: Path, dtype: str, shape: tuple[int, ...]) -> tuple[bool, list[str]]:
+    """Return whether the array is taken, and what is said."""
+    lines: list[str] = []
+    return stored_array(path, dtype, shape, say=lines.append) is not None, lines
+
+
+def test_a_stored_array_is_taken_by_its_first_dimensions(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    assert stored(path, "<f2", (2, 3)) == (False, [])
+    np.save(path, np.arange(6, dtype=np.float16).reshape(2, 3))
+    for shape in ((), (2,), (2, 3)):
+        assert stored(path, "<f2", shape) == (True, [])
+    found = stored_array(path, "<f2", (2,))
+    assert found is not None and found.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert not found.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape"), [("<f4", (2, 3)), ("<f2", (3,)), ("<f2", (2, 3, 1)), ("|u1", (2, 3))]
+)
+def test_another_array_is_not_taken(tmp_path: Path, dtype: str, shape: tuple[int, ...]) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((2, 3), np.float16))
+    taken, lines = stored(tmp_path / "a.npy", dtype, shape)
+    assert not taken
+    assert lines == [
+        f"{tmp_path / 'a.npy'} in the cache is damaged (it holds float16 (2, 3), wanted {dtype}"
+        f" {shape}): it is computed again"
+    ]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: whole[:5],
+        lambda whole: whole[:-1],
+        lambda whole: b"junk" + whole,
+        lambda whole: b"PK\x03\x04" + whole,  # would be a zip of arrays
+        lambda whole: b"\x80\x04" + whole,  # would be a pickle
+        lambda whole: bytes(len(whole)),
+    ],
+    ids=["empty", "header cut", "cut", "junk", "zip", "pickle", "zeros"],
+)
+def test_a_damaged_array_is_not_taken(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((2, 3), np.float16))
+    path.write_bytes(damage(path.read_bytes()))
+    taken, lines = stored(path, "<f2", (2,))
+    assert not taken
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{path} in the cache is damaged (")
+    assert stored_array(path, "<f2", (2,)) is None  # with nobody to tell
 
 
 def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.train.small_network import build_small
+from tests.train.small_network import Heard, build_small
 from train import trunk as trunk_module
 from train.approaches import Recipe
 from train.augment import AugmentConfig
@@ -166,6 +166,54 @@ def test_a_kill_between_the_maps_and_their_note_is_mended(
     for path in cache.rglob("*.json"):
         path.unlink()
     assert frozen_maps(small_trunk, views, views=1, progress=Silent()).runtime == "plain 1"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"runtime": "plain 1"}'])
+def test_a_damaged_note_is_said_and_its_maps_are_computed_again(
+    small_trunk: Any, views: PhotoViews, cache: Path, plain_forward: list[int], content: bytes
+) -> None:
+    frozen_maps(small_trunk, views, views=2, progress=Silent())
+    (note,) = cache.rglob("plain.json")
+    note.write_bytes(content)
+    plain_forward.clear()
+    heard = Heard()
+    assert frozen_maps(small_trunk, views, views=2, progress=heard).runtime == "plain 1"
+    assert plain_forward == [32, 8]
+    assert heard.lines == [f"{note} in the cache is damaged: what it tells of is computed again"]
+
+
+@pytest.mark.parametrize("kept", [0, 60, 5_000], ids=["empty", "header cut", "maps cut"])
+@pytest.mark.parametrize("pattern", ["plain.npy", "view-*.npy"])
+def test_damaged_maps_are_said_and_computed_again(
+    small_trunk: Any,
+    views: PhotoViews,
+    cache: Path,
+    plain_forward: list[int],
+    pattern: str,
+    kept: int,
+) -> None:
+    frozen_maps(small_trunk, views, views=2, progress=Silent())
+    (path,) = cache.rglob(pattern)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:kept])
+    plain_forward.clear()
+    heard = Heard()
+    frozen_maps(small_trunk, views, views=2, progress=heard)
+    assert plain_forward == [32, 8]
+    assert len(heard.lines) == 1 and heard.lines[0].startswith(f"{path} in the cache is damaged")
+    assert path.read_bytes() == whole
+
+
+def test_damaged_pixels_under_maps_are_said(
+    small_trunk: Any, views: PhotoViews, cache: Path, plain_forward: list[int]
+) -> None:
+    frozen_maps(small_trunk, views, views=2, progress=Silent())
+    for path in (*cache.rglob("*.npy"), *(cache.parent / "pixels").iterdir()):
+        path.write_bytes(b"junk")
+    heard = Heard()
+    frozen_maps(small_trunk, views, views=2, progress=heard)
+    assert sum("/pixels/" in line for line in heard.lines) == 2  # of the input's size, and larger
+    assert sum("/maps/" in line for line in heard.lines) == 2
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,8 @@ def test_a_saved_network_comes_back_whole(trained: Any, tmp_path: Path, ending: 
     assert not same(model, trained)
     origin = load_weights(model, network="custom-cnn", source=str(path))
     assert same(model, trained)
-    assert origin.source == f"file kept.{ending}"  # no path of this machine
+    note = ", read by position" if ending == "weights.h5" else ""
+    assert origin.source == f"file kept.{ending}{note}"  # no path of this machine
     assert origin.loaded_parameters == origin.total_parameters
     assert origin.random_variables == origin.unused_entries == ()
 
@@ -188,7 +189,9 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
     kernel = np.full((3, 3, 3, 24), value)
     source = write_npz(tmp_path / "nan.npz", {"stem_first_conv/kernel": kernel})
-    with pytest.raises(WeightsError, match="stem_first_conv/kernel holds something other"):
+    with pytest.raises(
+        WeightsError, match=r"stem_first_conv/kernel holds something other .*; give the"
+    ):
         load_weights(small(), network="custom-cnn", source=source)
 
 
