@@ -58,7 +58,7 @@ def find_model(path: Path | None, *, runtime: str | None = None) -> Model:
         )
     nameplate = None if path.suffix == ".keras" else read_nameplate(path)
     if nameplate is None:
-        return Model(file=path, name=path.name)
+        return _model_of_manifest(path) or Model(file=path, name=path.name)
     return Model(
         file=path, name=nameplate.variant, labels=nameplate.labels, pixels=nameplate.pixels
     )
@@ -88,6 +88,15 @@ def is_bundle(folder: Path) -> bool:
             f"{folder} is neither an artifact nor a bundle: {MANIFEST_NAME} cannot be read"
         ) from error
     return isinstance(manifest, dict) and "models" in manifest
+
+
+def _model_of_manifest(file: Path) -> Model | None:
+    """Return a file as the manifest beside it tells of it; ``None`` where none does."""
+    try:
+        artifact = open_artifact(file.parent)
+    except ArtifactError:
+        return None
+    return _model_of_artifact(file.parent) if artifact.payload.samefile(file) else None
 
 
 def _model_of_artifact(folder: Path) -> Model:

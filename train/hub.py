@@ -11,6 +11,7 @@ Sources: https://www.tensorflow.org/hub/common_signatures/images;
 https://github.com/sayakpaul/ConvNeXt-TF (notebooks/finetune.ipynb).
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,9 @@ def hub_layer(model: HubModel, *, name: str = "hub", trainable: bool = False) ->
 def register_hub_layer() -> Any:
     """Return ``hub.KerasLayer``, known to Keras from now on: networks with it can be copied."""
     tensorflow()
-    import tensorflow_hub
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "pkg_resources is deprecated")  # no user's concern
+        import tensorflow_hub
 
     keras().utils.get_custom_objects()["KerasLayer"] = tensorflow_hub.KerasLayer
     return tensorflow_hub.KerasLayer

@@ -146,6 +146,8 @@ def stored_array(
 def only_process(lock: Path, busy: str) -> Iterator[None]:
     """Hold off other processes that take the same lock; wait for none.
 
+    A folder that was made for the lock goes with it where nothing else came into it.
+
     Args:
         lock: a file beside what must be worked on by one process alone.
         busy: the message where another process has it.
@@ -158,6 +160,7 @@ def only_process(lock: Path, busy: str) -> Iterator[None]:
     except ImportError:  # Windows: two processes at once are not kept apart there
         yield
         return
+    begun = not lock.parent.exists()
     with plain_write_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         stream = lock.open("a")
@@ -166,7 +169,13 @@ def only_process(lock: Path, busy: str) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ArtifactError(busy) from error
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                if begun and [*lock.parent.iterdir()] == [lock]:  # nothing came of it
+                    lock.unlink()
+                    lock.parent.rmdir()
 
 
 def remove_partials(folder: Path, *, older_than_seconds: float = 0.0) -> None:

@@ -1,10 +1,12 @@
 """Which model file is meant, and what is said where none is."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.tiny_models import LABELS, shared_variants
 from threadlite.model_files import RUNTIME_OF, find_model, read_labels
 from train.errors import ArtifactError, UsageError
 
@@ -45,6 +47,19 @@ def test_a_broken_model_file(suffix: str, tmp_path: Path) -> None:
     broken.write_bytes(b"\x00\x01 none of a model")
     with pytest.raises(ArtifactError, match=r"net\.(tflite|onnx): not a"):
         find_model(broken)
+
+
+def test_a_file_of_an_artifact_is_what_its_manifest_says(tmp_path: Path) -> None:
+    artifact = shared_variants(tmp_path / "variants")["float.keras"]
+    beside = tmp_path / "beside"
+    shutil.copytree(artifact.folder, beside)
+    found = find_model(beside / artifact.payload.name)
+    assert (found.name, found.labels) == (artifact.manifest.variant, LABELS)
+    assert found.pixels == artifact.manifest.pixels
+    shutil.copy(artifact.payload, beside / "other.keras")
+    assert find_model(beside / "other.keras").labels == ()
+    (beside / "manifest.json").write_text("{")
+    assert find_model(beside / artifact.payload.name).labels == ()
 
 
 def test_labels_are_a_line_each(tmp_path: Path) -> None:

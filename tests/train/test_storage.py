@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.errors import ArtifactError
+from train.errors import ArtifactError, DataError
 from train.storage import (
     PARTIAL_PREFIX,
     digest_of,
@@ -152,6 +152,18 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         pass
     with only_process(lock, "busy: wait"):
         pass
+
+
+@pytest.mark.parametrize("filled", [True, False])
+def test_a_folder_made_for_the_lock_stays_where_something_came_of_it(
+    filled: bool, tmp_path: Path
+) -> None:
+    lock = tmp_path / "made" / ".lock"
+    with pytest.raises(DataError), only_process(lock, "busy: wait"):
+        if filled:
+            (lock.parent / "half").write_text("x")
+        raise DataError("no photos")
+    assert lock.parent.exists() == filled
 
 
 def test_drafts_of_a_day_ago_are_removed_and_younger_ones_kept(tmp_path: Path) -> None:
