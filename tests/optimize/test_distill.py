@@ -19,7 +19,7 @@ from optimize.distill import (
 from optimize.distill_losses import distillation_loss, similarity_loss, unit_rows
 from optimize.teacher import answers_of
 from tests.optimize.colours import write_dataset
-from tests.train.small_network import Cut, CutAfter, build_small
+from tests.train.small_network import Cut, CutAfter, Heard, build_small
 from train.approaches import Approach, Recipe
 from train.artifact import Artifact
 from train.dataset import Dataset, Dirt
@@ -36,16 +36,6 @@ from train.training import Training
 from train.trunk import pictures_of
 
 CACHED = {"frozen": ("stem", "block1"), "cached_views": 3}
-
-
-class Heard(Silent):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
 
 
 @pytest.fixture(scope="module", autouse=True)

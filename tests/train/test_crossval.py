@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.train.small_network import Cut, CutAfter, build_small
+from tests.train.small_network import Cut, CutAfter, Heard, build_small
 from train import crossval as crossval_module
 from train.crossval import CrossValidation, OutOfFold, cross_validate
 from train.dataset import Dataset
@@ -127,16 +127,6 @@ def test_key_follows_folds_and_recipe(task_of: Task) -> None:
     )  # fmt: skip
     assert task_of().key == task.key
     assert len({task.key, *(other.key for other in others)}) == 5
-
-
-class Heard(Silent):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
 
 
 def test_each_fold_tells_its_f1_and_what_it_was_not_taught(task_of: Task, tmp_path: Path) -> None:
