@@ -85,8 +85,7 @@ def test_an_archive_without_a_model_leaves_nothing_and_the_next_one_counts(
     address = f"{server.url}/empty/1"
     with pytest.raises(WeightsError, match=r"holds no saved_model\.pb, so it is no SavedModel"):
         downloaded(address)
-    folder = tmp_path / "cache" / "hub"
-    assert [path.name for path in folder.iterdir()] == [f"{key(address)}.lock"]
+    assert not (tmp_path / "cache" / "hub").exists()
     server.body = packed(averages)
     assert digest_of_model(downloaded(address)) == digest_of_model(averages)
 
