@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.receptive import Shape
-from train.errors import ArtifactError
+from train.errors import ArtifactError, first_line
 
 _SMALL = 64  # figures; a shape, axes or paddings never have more
 _MAIN_DOMAINS = ("", "ai.onnx")
@@ -89,7 +89,7 @@ def read_graph(path: Path) -> Graph:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
         return _graph(inferred.graph)
     except Exception as error:  # protobuf and the inference raise many kinds on broken files
-        first = next(iter(str(error).splitlines()), type(error).__name__)
+        first = first_line(error)
         raise ArtifactError(
             f"{path}: its layers cannot be read ({first}); make the artifact again"
         ) from error

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from optimize.finetune_trainer import Constraint, ParentFeed, TuningTrainer
-from train.approaches import Approach, Recipe
+from train.approaches import Approach, Recipe, settings_at
 from train.artifact import Artifact
 from train.backend import make_repeatable
 from train.checkpoint import EpochLog
@@ -160,9 +160,7 @@ def tuned_recipe(parent: Artifact, config: TuningConfig, *, keep_frozen: bool = 
             raise ValueError("it names none")
         return Recipe.model_validate(
             {
-                **found,
-                **({} if found.get("image_size") == size else {"train_sizes": ()}),
-                "image_size": size,
+                **settings_at(found, size),
                 "epochs": config.epochs,
                 "learning_rate": config.learning_rate,
                 "weight_decay": config.weight_decay,

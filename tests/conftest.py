@@ -50,3 +50,14 @@ def clothing_folder() -> Path:
     if not (folder / "images.csv").is_file():
         pytest.skip(f"no clothing dataset at {folder}; name one with THREADLITE_CLOTHING")
     return folder
+
+
+@pytest.fixture(scope="module")
+def small_network() -> Iterator[None]:
+    """Let the small network stand in for ``custom-cnn``."""
+    from tests.train.small_network import build_small
+    from train.networks import NETWORKS
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "custom-cnn", build_small)
+        yield

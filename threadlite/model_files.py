@@ -7,7 +7,7 @@ from pathlib import Path
 from deploy.bundle import BundledModel, read_bundle
 from deploy.runtime import RUNTIMES, runtime_for
 from optimize.nameplate import read_nameplate
-from train.artifact import MANIFEST_NAME, open_artifact
+from train.artifact import MANIFEST_NAME, Artifact, open_artifact
 from train.errors import ArtifactError, UsageError
 from train.pixels import PixelContract
 
@@ -49,7 +49,9 @@ def find_model(path: Path | None, *, runtime: str | None = None) -> Model:
         )
     path = path or READY_MADE
     if path.is_dir():
-        return _model_of_bundle(path, runtime) if is_bundle(path) else _model_of_artifact(path)
+        if is_bundle(path):
+            return _model_of_bundle(path, runtime)
+        return _model_of_artifact(open_artifact(path))
     if not path.is_file():
         raise ArtifactError(f"--model {path}: no such file or folder")
     if path.suffix not in (*RUNTIME_OF, ".keras"):
@@ -96,11 +98,10 @@ def _model_of_manifest(file: Path) -> Model | None:
         artifact = open_artifact(file.parent)
     except ArtifactError:
         return None
-    return _model_of_artifact(file.parent) if artifact.payload.samefile(file) else None
+    return _model_of_artifact(artifact) if artifact.payload.samefile(file) else None
 
 
-def _model_of_artifact(folder: Path) -> Model:
-    artifact = open_artifact(folder)
+def _model_of_artifact(artifact: Artifact) -> Model:
     manifest = artifact.manifest
     return Model(
         file=artifact.payload,

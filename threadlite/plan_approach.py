@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 
 from optimize.distill import DistillConfig
 from optimize.techniques import checked_config
-from train.approaches import APPROACHES, Approach, Recipe, approach_named
+from train.approaches import APPROACHES, Approach, Recipe, approach_named, settings_at
 from train.errors import ThreadliteError
 from train.splits import SplitMethod
 
@@ -118,9 +118,8 @@ def override(approach: Approach, settings: dict[str, JsonValue]) -> Approach:
     Raises:
         ValueError: a key is unknown or a value is out of range (pydantic's own message).
     """
-    recipe = approach.recipe.model_dump()
-    if settings.get("image_size", recipe["image_size"]) != recipe["image_size"]:
-        recipe["train_sizes"] = ()
+    usual = approach.recipe.model_dump()
+    recipe = settings_at(usual, settings.get("image_size", usual["image_size"]))
     for key, value in settings.items():
         old = recipe.get(key)
         recipe[key] = (

@@ -4,8 +4,9 @@ A recipe is what a plan may override, key by key. The figures in it were chosen 
 photos.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -121,6 +122,15 @@ class Recipe(BaseModel):
         if "mlp" in self.heads and self.epochs:
             raise ValueError("an mlp head is not fine-tuned; set epochs = 0 or leave it out")
         return self
+
+
+def settings_at(settings: Mapping[str, Any], image_size: Any) -> dict[str, Any]:
+    """Return a recipe's settings for an input of ``image_size`` pixels.
+
+    Sizes of the training views were chosen for one size of input: another empties them.
+    """
+    same = settings.get("image_size") == image_size
+    return {**settings, **({} if same else {"train_sizes": ()}), "image_size": image_size}
 
 
 @dataclass(frozen=True, kw_only=True)

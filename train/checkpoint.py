@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from train.errors import ArtifactError
+from train.errors import ArtifactError, first_line
 from train.storage import digest_of_file, plain_write_errors, write_text
 
 LOG_NAME = "training.json"
@@ -96,7 +96,7 @@ def whole_or_told(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # TensorFlow and h5py name a broken file in a hundred ways
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = first_line(error)
         raise ArtifactError(
             f"{path}: this checkpoint is damaged or of another version of threadlite ({reason});"
             f" remove {path.parent} to train anew"

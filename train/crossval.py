@@ -27,7 +27,7 @@ from train.progress import Progress
 from train.split_gaps import untaught_classes
 from train.splits import Split, SplitMethod, fold_photos
 from train.storage import digest_of, plain_write_errors, write_text
-from train.training import Training
+from train.training import Training, truths_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,10 +159,9 @@ def cross_validate(task: CrossValidation, folder: Path, *, progress: Progress) -
 
 
 def _told(fold: _Fold, dataset: Dataset) -> str:
-    numbers = {label: number for number, label in enumerate(dataset.labels)}
-    truths = [numbers[dataset.photos[row].label] for row in fold.rows]
+    truths = truths_of([dataset.photos[row] for row in fold.rows], dataset.labels)
     predictions = [int(np.argmax(row)) for row in fold.probabilities]
-    f1 = weighted_f1(truths, predictions, len(numbers))
+    f1 = weighted_f1(truths, predictions, len(dataset.labels))
     return f"weighted F1 {f1:.3f} on {len(truths):,} photos"
 
 

@@ -44,3 +44,8 @@ class RuntimeFailure(ThreadliteError):
 
 class ParityError(ThreadliteError):
     """A variant does not compute what its parent computes."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of a foreign error's message, or its class where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -18,7 +18,7 @@ from typing import Any
 
 from train.backend import keras, tensorflow
 from train.chatter import native_chatter_hidden
-from train.errors import UsageError, WeightsError
+from train.errors import UsageError, WeightsError, first_line
 from train.hub_download import GRAPH_FILE, downloaded
 from train.hub_safety import require_harmless
 from train.networks.convnext import COLOUR_DEVIATION, MEAN_COLOUR
@@ -148,7 +148,7 @@ def hub_layer(model: HubModel, *, name: str = "hub", trainable: bool = False) ->
         with native_chatter_hidden():
             return layer_class(str(model.folder), trainable=trainable, name=name)
     except Exception as error:  # a broken SavedModel fails in many ways
-        first = next(iter(str(error).splitlines()), type(error).__name__)
+        first = first_line(error)
         raise WeightsError(
             f"{model.label}: TensorFlow cannot open it as a layer ({first}); it must be a"
             " SavedModel that is called with pictures"

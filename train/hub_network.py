@@ -12,7 +12,7 @@ import numpy as np
 
 from train.artifact import WeightsOrigin
 from train.backend import keras
-from train.errors import WeightsError
+from train.errors import WeightsError, first_line
 from train.hub import HubModel, hub_layer, input_size_of, open_hub, rescaled_input
 from train.hub_match import match_hub
 from train.networks import NETWORKS
@@ -91,7 +91,7 @@ def hub_extractor(opened: HubModel, layer: Any, *, image_size: int, classes: int
     try:
         found = layer(rescaled)
     except Exception as error:  # a SavedModel called with what it does not take
-        first = next(iter(str(error).splitlines()), type(error).__name__)
+        first = first_line(error)
         raise WeightsError(f"{opened.label} is not called with pictures ({first})") from error
     layers = keras().layers
     rank = len(getattr(found, "shape", ()))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from train.backend import keras
-from train.errors import ArtifactError, WeightsError
+from train.errors import ArtifactError, WeightsError, first_line
 from train.hub_file import keep_hub_models, opened_hub_models
 from train.keras_safety import require_known_classes
 from train.networks.square_root import square_root
@@ -146,4 +146,4 @@ def _require_members(archive: zipfile.ZipFile) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return f"{_CONFIG} is nested too deeply"
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return first_line(error)

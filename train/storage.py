@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import platformdirs
 
-from train.errors import ArtifactError
+from train.errors import ArtifactError, first_line
 
 PARTIAL_PREFIX = ".partial-"
 _ABANDONED_SECONDS = 86_400.0  # a draft so old has no living writer
@@ -136,7 +136,7 @@ def stored_array(
             return array
         reason = f"it holds {found.dtype} {found.shape}, wanted {dtype} {shape}"
     except Exception as error:  # a broken header is parsed as Python, and may raise anything
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = first_line(error)
     if say is not None:
         say(f"{path} in the cache is damaged ({reason}): it is computed again")
     return None

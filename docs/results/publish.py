@@ -30,7 +30,7 @@ from bench.record import (
     read_records,
 )
 from bench.report import write_report
-from bench.report_approaches import approach_rows, approach_table
+from bench.report_approaches import ApproachRow, approach_rows, approach_table
 from bench.report_charts import drawable
 from bench.report_chosen import chosen_rows
 from bench.report_complexity import complexity_rows, complexity_table
@@ -60,11 +60,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "docs" / "results"
 PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs" / "results.md")
 BEGIN, END = "<!-- results: {} -->", "<!-- /results -->"
-COSTS, SEEDS, CHOSEN = (
-    "costs",
-    "seeds",
-    "approaches",
-)  # behind the name of a run, in a block's first line
+# Behind the name of a run, in a block's first line.
+COSTS, SEEDS, CHOSEN = "costs", "seeds", "approaches"
 SEEDS_NOTE = (
     "Weighted F1 less that of the float variant on the same runtime, in points, with its 95 %"
     " interval, senders resampled. Each seed divides the photos and trains anew; the mean is that"
@@ -98,7 +95,7 @@ CHOSEN_NOTE = (
     "Where an approach was trained more than once, the network with the best F1 on the validation"
     f" photos stands here;{_JUDGED}"
 )
-APART = ("ablation",)
+APART = ("ablation",)  # runs that are no part of the whole
 RECORDS, PICTURE = "records.jsonl", "f1-latency.png"
 FOLD_HEADERS = ("approach", "folds", "mean ± sd", "out of fold: weighted F1 [95 %]")
 HEADERS = (
@@ -114,17 +111,21 @@ def main(words: Sequence[str]) -> None:
     landed = [
         land(Path(run), Path(plan)) for run, plan in zip(words[::2], words[1::2], strict=True)
     ]
-    folders = landed or sorted(path.parent for path in RESULTS.glob(f"*/{RECORDS}"))
-    for folder in folders:
+    for folder in landed or landed_folders():
         make_report(folder)
         page = page_of(folder)
         write_block(page, folder, block(folder, page))
         for page in pages_with(folder, COSTS):
             write_block(page, folder, costs_block(folder), COSTS)
-    for folder in sorted(path.parent for path in RESULTS.glob(f"*/{RECORDS}")):
+    for folder in landed_folders():
         for page in pages_with(folder, SEEDS):
             write_block(page, folder, seeds_block(folder), SEEDS)
     make_whole()
+
+
+def landed_folders() -> list[Path]:
+    """Return the folders of all runs that have landed."""
+    return sorted(path.parent for path in RESULTS.glob(f"*/{RECORDS}"))
 
 
 def land(run: Path, plan: Path) -> Path:
@@ -180,11 +181,11 @@ def whole_sources() -> list[Path]:
     Other seeds divide the photos in other ways, and what compares recipes at a small input for a
     short time trains networks that nobody is meant to take.
     """
-    return sorted(
-        path
-        for path in RESULTS.glob(f"*/{RECORDS}")
-        if path.parent.name not in APART and not _plan(path.parent)["seed"]
-    )
+    return [
+        folder / RECORDS
+        for folder in landed_folders()
+        if folder.name not in APART and not _plan(folder)["seed"]
+    ]
 
 
 def _plan(folder: Path) -> dict[str, Any]:
@@ -248,9 +249,7 @@ def _place(folder: Path, page: Path) -> str:
 
 def whole_block(records: Sequence[Record], folder: Path, page: Path) -> str:
     """Return a page's table of all approaches of all landed runs."""
-    accuracies = Accuracies(records)
-    rows = build_rows(records, accuracies)
-    table = approach_table(approach_rows(rows, crossval_rows(records), accuracies))
+    table = approach_table(_approaches(records))
     place, parts = _place(folder, page), []
     if table:
         parts += [_some_columns(table, WHOLE_HEADERS), WHOLE_NOTE]
@@ -262,12 +261,16 @@ def whole_block(records: Sequence[Record], folder: Path, page: Path) -> str:
 
 def chosen_block(records: Sequence[Record]) -> str:
     """Return a page's table of the approaches that threadlite names, a network each."""
-    accuracies = Accuracies(records)
-    rows = approach_rows(build_rows(records, accuracies), crossval_rows(records), accuracies)
-    table = approach_table(chosen_rows([row for row in rows if row.approach in APPROACHES]))
+    known = [row for row in _approaches(records) if row.approach in APPROACHES]
+    table = approach_table(chosen_rows(known))
     if table is None:
         raise SystemExit("no landed run has trained an approach; remove the block")
     return "\n\n".join((_some_columns(table, WHOLE_HEADERS), CHOSEN_NOTE)) + "\n"
+
+
+def _approaches(records: Sequence[Record]) -> tuple[ApproachRow, ...]:
+    accuracies = Accuracies(records)
+    return approach_rows(build_rows(records, accuracies), crossval_rows(records), accuracies)
 
 
 def costs_block(folder: Path) -> str:

@@ -1,6 +1,6 @@
 """Distillation: who may teach, what is answered to which view, and what is learned of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from optimize.distill import (
 from optimize.distill_losses import distillation_loss, similarity_loss, unit_rows
 from optimize.teacher import answers_of
 from tests.optimize.colours import write_dataset
-from tests.train.small_network import Cut, CutAfter, Heard, build_small
+from tests.train.small_network import Cut, CutAfter, Heard
 from train.approaches import Approach, Recipe
 from train.artifact import Artifact
 from train.dataset import Dataset, Dirt
@@ -27,7 +27,6 @@ from train.errors import ConfigError
 from train.feeds import UNLABELLED, MapsFeed
 from train.fit import train_approach
 from train.keras_file import load_keras
-from train.networks import NETWORKS
 from train.pixels import load_pixels
 from train.predict import predict
 from train.progress import Silent
@@ -35,14 +34,8 @@ from train.splits import select, split_photos
 from train.training import Training
 from train.trunk import pictures_of
 
+pytestmark = pytest.mark.usefixtures("small_network")
 CACHED = {"frozen": ("stem", "block1"), "cached_views": 3}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "custom-cnn", build_small)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,21 +3,21 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.train.small_network import Cut, CutAfter, Heard, build_small
+from tests.train.small_network import Cut, CutAfter, Heard
 from train.checkpoint import LOG_NAME
 from train.crossval import CrossValidation, cross_validate
 from train.errors import ArtifactError
 from train.fit import train_approach
-from train.networks import NETWORKS
 from train.storage import digest_of_file
 from train.training import Training
 
+pytestmark = pytest.mark.usefixtures("small_network")
 Make = Callable[..., Training]
 DATA, INDEX, WEIGHTS = "epoch-002.data-*", "epoch-002.index", "epoch-001.weights.h5"
 
@@ -45,13 +45,6 @@ def turn_bits(path: Path) -> None:
 
 def remove(path: Path) -> None:
     path.unlink()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "custom-cnn", build_small)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,9 @@ from train.progress import Progress, Silent
 from train.training import Training
 from train.weights import load_weights, named_variables, network_with_weights
 
+pytestmark = pytest.mark.usefixtures("small_network")
 Make = Callable[..., Training]
 CACHED = {"frozen": ("stem", "block1"), "cached_views": 2}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "custom-cnn", build_small)
-        yield
 
 
 @pytest.fixture
